@@ -1,0 +1,1 @@
+//! Messaging services for [`openclaw_core`].

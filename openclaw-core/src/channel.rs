@@ -1,0 +1,323 @@
+//! Two-way links to messaging services.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::Result,
+    event::Events,
+    gateway::Ingress,
+    http_client::HttpClient,
+    id::{AccountId, Conversation, OutboundKey},
+    message::{Action, Inbound, Receipt, Sent},
+    time::{Cancel, Clock},
+};
+
+/// One account of a messaging service: it hears, and it acts.
+///
+/// # Contract
+///
+/// - **Order.** `run` passes each conversation's events to [`Ingress::accept`] in the order in which
+///   the service gave them.
+/// - **Acknowledging.** The platform is told that an event was taken (an offset moves, a webhook is
+///   answered) only after `accept` returned for it. An event may come twice; its
+///   [`EventKey`](crate::EventKey) is then the same.
+/// - **Delivery.** [`perform`](Self::perform) returns `Err` only if the action certainly did not
+///   happen; if that cannot be known it returns [`Sent::Unknown`]. The same
+///   [`OutboundKey`] twice is one message on a [`Delivery::Keyed`] channel.
+/// - **Retries.** Never here: the error's advice says whether another try helps; delivery tries.
+/// - **Capabilities.** Nothing that [`capabilities`](Self::capabilities) lacks is ever asked for.
+/// - **Cancel safety.** `run` may be dropped at any await point; what was not accepted is heard again.
+///   `perform` is not dropped while the process lives; if it dies, the outcome is unknown.
+/// - **Concurrency.** `perform` is called for several conversations at once, for one conversation one
+///   after the other, and possibly before `run` was first polled.
+#[async_trait]
+pub trait Channel: Send + Sync + 'static {
+    /// The account, as in `telegram:support`.
+    fn id(&self) -> &AccountId;
+
+    /// What the channel can do. The same at every call.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Hears until `cx.cancel()`, or until the link breaks: then it returns an error whose advice says
+    /// whether to start it again. `Ok` means that nothing more will ever come, as at the end of input.
+    async fn run(&self, cx: &ChannelContext) -> Result<()>;
+
+    /// Performs one action.
+    ///
+    /// # Errors
+    /// The action certainly did not happen. A transient error is tried again later, any other is
+    /// final for this message.
+    async fn perform(
+        &self,
+        cx: &ChannelContext,
+        to: &Conversation,
+        action: &Action,
+    ) -> Result<Sent>;
+
+    /// Optional abilities. A wrapper forwards this one method, and so all of them.
+    fn extras(&self) -> Extras<'_> {
+        Extras::default()
+    }
+}
+
+/// The optional abilities of a channel.
+#[derive(Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct Extras<'a> {
+    /// Finds what was sent; needed by [`Delivery::Searchable`].
+    pub lookup: Option<&'a dyn Lookup>,
+    /// Fetches media that was accepted as a remote handle.
+    pub fetch_media: Option<&'a dyn FetchMedia>,
+    /// Takes events by HTTP.
+    pub webhook: Option<&'a dyn Webhook>,
+}
+
+impl<'a> Extras<'a> {
+    /// Adds [`Lookup`].
+    #[must_use]
+    pub fn lookup(mut self, ability: &'a dyn Lookup) -> Self {
+        self.lookup = Some(ability);
+        self
+    }
+
+    /// Adds [`FetchMedia`].
+    #[must_use]
+    pub fn fetch_media(mut self, ability: &'a dyn FetchMedia) -> Self {
+        self.fetch_media = Some(ability);
+        self
+    }
+
+    /// Adds [`Webhook`].
+    #[must_use]
+    pub fn webhook(mut self, ability: &'a dyn Webhook) -> Self {
+        self.webhook = Some(ability);
+        self
+    }
+}
+
+/// Finds a sent message by its key.
+#[async_trait]
+pub trait Lookup: Send + Sync {
+    /// The receipt of what was sent to `to` under `key`, or `None` if it certainly was not sent.
+    ///
+    /// # Errors
+    /// The platform could not be asked.
+    async fn lookup(
+        &self,
+        cx: &ChannelContext,
+        to: &Conversation,
+        key: &OutboundKey,
+    ) -> Result<Option<Receipt>>;
+}
+
+/// Fetches media by the platform's handle.
+#[async_trait]
+pub trait FetchMedia: Send + Sync {
+    /// The bytes behind `handle`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Exhausted`](crate::ErrorKind::Exhausted) if it is longer than `max_bytes`.
+    async fn fetch_media(&self, cx: &ChannelContext, handle: &str, max_bytes: u64)
+    -> Result<Bytes>;
+}
+
+/// Takes a platform's events by HTTP.
+#[async_trait]
+pub trait Webhook: Send + Sync {
+    /// Checks the request's signature on its raw bytes, in constant time and before parsing; accepts
+    /// what it holds; answers. An error in accepting must become an answer that makes the platform
+    /// deliver again.
+    async fn handle(
+        &self,
+        cx: &ChannelContext,
+        request: http::Request<Bytes>,
+    ) -> http::Response<Bytes>;
+}
+
+/// What a channel can do, as data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// What is known after a crash about a message that was being sent.
+    pub delivery: Delivery,
+    /// [`Action::Edit`] works.
+    pub edit: bool,
+    /// [`Action::Delete`] works.
+    pub delete: bool,
+    /// [`Action::React`] works.
+    pub react: bool,
+    /// [`Action::Typing`] works.
+    pub typing: bool,
+    /// [`Content::Buttons`](crate::message::Content::Buttons) are shown and can be pressed; without
+    /// it they are sent as text.
+    pub buttons: bool,
+    /// [`Content::Media`](crate::message::Content::Media) can be sent; without it its name is.
+    pub media: bool,
+    /// The longest text of one message.
+    pub max_text: TextLimit,
+    /// How many messages a minute the account may send; `None` is no limit.
+    pub messages_per_minute: Option<u32>,
+    /// The channel is in the hands of whoever runs the process (a terminal). The *host* decides
+    /// whether that makes its speaker the owner, by how it adds the channel.
+    pub local: bool,
+}
+
+impl Capabilities {
+    /// A channel that sends text and nothing else.
+    pub fn text_only(delivery: Delivery) -> Self {
+        Self {
+            delivery,
+            edit: false,
+            delete: false,
+            react: false,
+            typing: false,
+            buttons: false,
+            media: false,
+            max_text: TextLimit { units: usize::MAX, unit: TextUnit::Bytes },
+            messages_per_minute: None,
+            local: false,
+        }
+    }
+}
+
+/// The longest text of one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextLimit {
+    /// How many units.
+    pub units: usize,
+    /// What is counted.
+    pub unit: TextUnit,
+}
+
+/// What a platform counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TextUnit {
+    /// UTF-8 bytes.
+    Bytes,
+    /// Unicode scalar values.
+    Chars,
+    /// UTF-16 code units.
+    Utf16,
+}
+
+impl TextUnit {
+    /// The length of `text` in this unit.
+    pub fn count(self, text: &str) -> usize {
+        match self {
+            Self::Bytes => text.len(),
+            Self::Chars => text.chars().count(),
+            Self::Utf16 => text.chars().map(char::len_utf16).sum(),
+        }
+    }
+}
+
+/// What is known after a crash about a message that was being sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Delivery {
+    /// The platform drops a second message with the same key for this long.
+    Keyed {
+        /// How long the platform remembers keys.
+        window: Duration,
+    },
+    /// [`Lookup`] finds what was sent, for this long.
+    Searchable {
+        /// How far back it looks.
+        window: Duration,
+    },
+    /// Nothing can be known.
+    Blind,
+}
+
+/// What the gateway hands to a channel with each call. Nothing of it should be kept: layers may
+/// replace it.
+#[derive(Clone)]
+pub struct ChannelContext {
+    pub(crate) ingress: Ingress,
+    pub(crate) http: Option<Arc<dyn HttpClient>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) cancel: Cancel,
+    pub(crate) events: Events,
+}
+
+impl ChannelContext {
+    /// The door: what arrived goes in here.
+    pub fn ingress(&self) -> &Ingress {
+        &self.ingress
+    }
+
+    /// Accepts one event; [`Ingress::accept`] takes several in one commit.
+    ///
+    /// # Errors
+    /// See [`Ingress::accept`].
+    pub async fn accept(&self, inbound: Inbound) -> Result<Accepted> {
+        self.ingress.accept_one(inbound).await
+    }
+
+    /// The HTTP client of the gateway.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) if the application gave none.
+    pub fn http(&self) -> Result<&dyn HttpClient> {
+        self.http.as_deref().ok_or_else(|| {
+            crate::Error::config("no HTTP client: add one with `Gateway::builder().http(..)`")
+        })
+    }
+
+    /// Wall-clock time.
+    pub fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
+    /// Cancelled when the channel should stop.
+    pub fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
+    /// What happens in the gateway as it happens, for channels that show an answer while it grows.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+}
+
+/// What became of an event that a channel passed in. In each case the platform may be told that it
+/// was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+#[non_exhaustive]
+pub enum Accepted {
+    /// It is durable and will be worked on.
+    New,
+    /// It was accepted before.
+    Duplicate,
+    /// It was not let in; trying again does not help.
+    Refused(Refusal),
+}
+
+/// Why an event was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The sender is not known; a pairing code was sent to them, or was already pending.
+    Pairing,
+    /// The sender is not allowed here.
+    NotAllowed,
+    /// A group message that does not address the account.
+    NotMentioned,
+    /// The account's direct or group messages are disabled.
+    Disabled,
+    /// Nothing that an agent works on, such as a reaction to somebody else's message.
+    Irrelevant,
+    /// Longer than [`MAX_INBOUND_BYTES`].
+    TooLarge,
+}
+
+/// The largest event that is accepted, counted as JSON. Its sender is told.
+pub const MAX_INBOUND_BYTES: usize = 1 << 20;

@@ -1,0 +1,5 @@
+//! The hub.
+
+mod ingress;
+
+pub use ingress::Ingress;

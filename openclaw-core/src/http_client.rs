@@ -1,0 +1,27 @@
+//! How core and its siblings send HTTP without depending on a client.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_core::stream::BoxStream;
+
+use crate::error::Result;
+
+/// The body of a response as it arrives.
+pub type Body = BoxStream<'static, Result<Bytes>>;
+
+/// An HTTP client. Implemented with a real one outside of core, replaced by layers and tests.
+///
+/// # Contract
+///
+/// - Returns once the response's head has arrived, whatever its status.
+/// - Redirects are not followed.
+/// - Dropping the future or the body closes the request.
+#[async_trait]
+pub trait HttpClient: Send + Sync + 'static {
+    /// Sends `request`.
+    ///
+    /// # Errors
+    /// No response came: unreachable, refused, broken, too slow. The kind is
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) or [`Timeout`](crate::ErrorKind::Timeout).
+    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>>;
+}

@@ -1,0 +1,160 @@
+//! Where everything durable is kept.
+//!
+//! The store knows rows, not meanings: entries, inputs and records reach it encoded. Three traits by
+//! concern, so that a wrapper stays short; [`Store`] is all of them.
+
+mod rows;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use rows::{
+    AcceptLimits, AcceptOutcome, Batch, DeadLetter, InputId, InputRow, Lease, LeaseName, LogRow,
+    NewInput, NewOutbound, OutboundId, OutboundRow, OutboundState, Record, RecordKey, RecordWrite,
+    SessionHead, SessionUpdate, Settlement, Unfinished,
+};
+
+use crate::{
+    error::Result,
+    id::{AccountId, Conversation, NodeId, Seq, SessionKey},
+    time::Timestamp,
+};
+
+/// Inputs, sessions and their logs.
+///
+/// # Contract
+///
+/// - **Durable.** What a method has returned for survives a crash of the process and of the machine.
+/// - **Atomic.** Each call is all or nothing. A call whose future was dropped may have happened.
+/// - **Order.** Inputs of a session are read in the order in which they were accepted, whatever their
+///   times say. Log rows are read in order of their `seq`.
+/// - **Fenced.** [`commit`](Self::commit) fails with `Conflict` unless its lease is the newest for the
+///   session and `after` is the log's end. Then nothing was changed.
+/// - **Errors.** `Exhausted` if the disk or a limit is full, `Conflict` if a guard failed, `Unavailable`
+///   if another try may help. Nothing that was accepted is lost by any of them.
+#[async_trait]
+pub trait SessionStore: Send + Sync + 'static {
+    /// Accepts inputs: for each, checks that its key is new for the account and session, and adds it.
+    /// Outcomes are in the order of `inputs`. A key is kept for at least 30 days.
+    async fn accept(
+        &self,
+        inputs: Vec<NewInput>,
+        limits: AcceptLimits,
+    ) -> Result<Vec<AcceptOutcome>>;
+
+    /// The pending inputs of a session, oldest first, controls before all others.
+    async fn inputs(&self, session: &SessionKey, limit: usize) -> Result<Vec<InputRow>>;
+
+    /// The sessions that have pending inputs or an open turn, in order of their keys, from after the
+    /// given one. This is the truth of which wake-ups are hints.
+    async fn unfinished(&self, after: Option<&SessionKey>, limit: usize)
+    -> Result<Vec<Unfinished>>;
+
+    /// Takes the lease `name` for `node`, if nobody else holds it or its time is over. Each lease has
+    /// a higher epoch than those before. A node that holds it gets a new one.
+    ///
+    /// `Conflict` if another node holds it.
+    async fn lease(&self, name: &LeaseName, node: &NodeId, ttl: Duration) -> Result<Lease>;
+
+    /// Keeps all leases of `node` for `ttl` from now.
+    async fn beat(&self, node: &NodeId, ttl: Duration) -> Result<()>;
+
+    /// Gives a lease back; giving back what is lost is no error.
+    async fn release(&self, lease: &Lease) -> Result<()>;
+
+    /// Appends to a session's log, consumes inputs, adds outgoing rows, writes records: all or
+    /// nothing.
+    async fn commit(
+        &self,
+        lease: &Lease,
+        session: &SessionKey,
+        after: Seq,
+        batch: Batch,
+    ) -> Result<()>;
+
+    /// Where a session's log stands; all zero for one that does not exist.
+    async fn head(&self, session: &SessionKey) -> Result<SessionHead>;
+
+    /// Log rows with `seq > after`, oldest first.
+    async fn read(&self, session: &SessionKey, after: Seq, limit: usize) -> Result<Vec<LogRow>>;
+
+    /// The sessions that exist, in order of their keys, from after the given one.
+    async fn sessions(
+        &self,
+        after: Option<&SessionKey>,
+        limit: usize,
+    ) -> Result<Vec<(SessionKey, SessionHead)>>;
+
+    /// Nulls the payloads of log rows in `from..=to`; their envelopes stay. Returns how many had one.
+    async fn erase(&self, session: &SessionKey, from: Seq, to: Seq) -> Result<u64>;
+
+    /// Inputs that were given up, newest first.
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>>;
+}
+
+/// What leaves.
+///
+/// # Contract
+///
+/// - Rows of one lane (account and conversation) are read in the order in which they were committed.
+/// - A row is in exactly one [`OutboundState`]; only `settle` and `claim` move it.
+#[async_trait]
+pub trait OutboxStore: Send + Sync + 'static {
+    /// The lanes of an account that have rows to deliver.
+    async fn lanes(&self, account: &AccountId) -> Result<Vec<Conversation>>;
+
+    /// The rows of a lane that are pending or being sent, oldest first, with an id above `after`.
+    async fn lane(
+        &self,
+        conversation: &Conversation,
+        after: OutboundId,
+        limit: usize,
+    ) -> Result<Vec<OutboundRow>>;
+
+    /// Marks a row as being sent, durably, before a send whose outcome a crash would hide.
+    async fn claim(&self, id: OutboundId, at: Timestamp) -> Result<()>;
+
+    /// Records what became of a row. Settling a settled row again changes nothing.
+    async fn settle(&self, id: OutboundId, settlement: Settlement) -> Result<()>;
+
+    /// A row by its key, whatever its state.
+    async fn outbound(&self, key: &crate::id::OutboundKey) -> Result<Option<OutboundRow>>;
+}
+
+/// Small values that are not part of a session: pairing, approvals, routes, spend.
+///
+/// # Contract
+///
+/// - A key's version rises by one with each write, from 1. A write that names a version fails with
+///   `Conflict` unless the key has it (0: unless it is absent).
+/// - [`write`](Self::write) is all or nothing.
+#[async_trait]
+pub trait RecordStore: Send + Sync + 'static {
+    /// A record, if it is there.
+    async fn record(&self, key: &RecordKey) -> Result<Option<Record>>;
+
+    /// The records of a space whose names begin with `prefix`, in order of their names, from after the
+    /// given one.
+    async fn records(
+        &self,
+        space: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Record>>;
+
+    /// Writes records and adds outgoing rows that no session causes.
+    async fn write(&self, records: Vec<RecordWrite>, outbox: Vec<NewOutbound>) -> Result<()>;
+}
+
+/// Everything durable.
+///
+/// Backup, integrity and migration belong to the implementation.
+pub trait Store: SessionStore + OutboxStore + RecordStore {
+    /// True if nothing survives the process. A gateway refuses such a store unless the application
+    /// said [`ephemeral`](crate::gateway::GatewayBuilder::ephemeral).
+    fn is_ephemeral(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,1 @@
+//! Stores and memories for [`openclaw_core`].

@@ -1,0 +1,1 @@
+//! Language-model services for [`openclaw_core`].
