@@ -1,11 +1,13 @@
 //! Build an assistant that hears on any channel, thinks with any model and acts with any tool.
 
 pub mod access;
+pub mod agent;
 pub mod blobs;
 pub mod channel;
 pub mod error;
 pub mod event;
 pub mod gateway;
+pub mod hook;
 pub mod http_client;
 mod id;
 pub mod label;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use decide::decide;
 pub(crate) use decide::redeem;
+pub(crate) use permit::canonical;
 pub use permit::{CallHash, Permit};
 pub use values::Task;
 
