@@ -1,5 +1,5 @@
 //! The hub.
 
-mod ingress;
+pub(crate) mod ingress;
 
 pub use ingress::Ingress;
