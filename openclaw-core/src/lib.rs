@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod http_client;
 mod id;
 pub mod label;
+pub mod layer;
 pub mod memory;
 pub mod message;
 pub mod policy;
