@@ -11,6 +11,7 @@ pub mod hook;
 pub mod http_client;
 mod id;
 pub mod label;
+pub mod layer;
 pub mod memory;
 pub mod message;
 pub mod policy;
