@@ -4,6 +4,8 @@
 //! fails on at least one of the faulty doubles that stand beside it.
 
 pub mod channel;
+pub mod scripted;
 pub mod suite;
 
+pub use scripted::{Scripted, Step};
 pub use suite::{Suite, Verdict};
