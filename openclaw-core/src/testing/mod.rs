@@ -3,6 +3,15 @@
 //! Conformance suites, one for each trait: a suite's cases are the trait's contract, and each case
 //! fails on at least one of the faulty doubles that stand beside it.
 
+mod clock;
+pub mod memory;
+mod memory_faulty;
 pub mod suite;
+pub mod tool;
+mod tool_call;
+mod tool_faulty;
 
+pub use clock::{SeededEntropy, TestClock};
+pub use memory::MemoryDouble;
 pub use suite::{Suite, Verdict};
+pub use tool::{TestCall, tool_context};
