@@ -118,7 +118,10 @@ fn record_event(span: &Span, event: &CompletionEvent) {
 
 /// The kind alone: messages may hold what was said.
 fn record_error(span: &Span, error: &Error) {
-    span.record("error.type", tracing::field::debug(error.kind()));
+    // As it is serialised: `rate_limited`.
+    if let Ok(serde_json::Value::String(kind)) = serde_json::to_value(error.kind()) {
+        span.record("error.type", kind);
+    }
 }
 
 #[async_trait]

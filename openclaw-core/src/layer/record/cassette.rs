@@ -26,19 +26,20 @@ const MAX_VALUE_CHARS: usize = 120;
 #[serde(deny_unknown_fields)]
 pub(super) struct Take {
     pub(super) request: Value,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) events: Vec<CompletionEvent>,
+    /// `None` if the provider refused and there was no stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) events: Option<Vec<CompletionEvent>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<RecordedError>,
 }
 
 impl Take {
-    /// The completion as it came. An error without events is the answer of `stream` itself.
+    /// The completion as it came.
     pub(super) fn replay(self) -> Result<CompletionStream> {
-        match self.error {
-            Some(error) if self.events.is_empty() => Err(error.into()),
-            error => {
-                let events = self.events.into_iter().map(Ok);
+        match (self.events, self.error) {
+            (None, Some(error)) => Err(error.into()),
+            (events, error) => {
+                let events = events.unwrap_or_default().into_iter().map(Ok);
                 let end = error.map(|error| Err(error.into()));
                 Ok(CompletionStream::new(stream::iter(events.chain(end))))
             }
@@ -131,7 +132,7 @@ impl Cassette {
                 Error::wrap(ErrorKind::InvalidData, error)
                     .with("cassette", path.display())
                     .with("line", index + 1)
-                    .with("expected", "{\"request\": …, \"events\": […]} or an \"error\"")
+                    .with("expected", "{\"request\": …, \"events\": […], \"error\": …}")
             })?;
             takes.push((take, false));
         }
