@@ -55,7 +55,7 @@ impl Run<'_> {
                 misfits.push((id, not_an_object(&call.arguments)));
                 continue;
             }
-            let decision = self.with_facts(plan, &call, |facts| decide(facts));
+            let decision = self.with_facts(plan, &call, decide);
             let ask = match &decision {
                 Decision::Ask(reason) => Some(self.ask(&plan.spec, &call, reason, &principal)),
                 _ => None,

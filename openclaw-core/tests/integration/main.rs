@@ -7,6 +7,7 @@
     reason = "a test that panics has failed"
 )]
 
+mod gateway;
 mod layers;
 mod memory_suite;
 mod tool_suite;
