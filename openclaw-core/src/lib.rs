@@ -1,11 +1,14 @@
 //! Build an assistant that hears on any channel, thinks with any model and acts with any tool.
 
 pub mod access;
+pub mod agent;
 pub mod blobs;
 pub mod channel;
+pub mod delivery;
 pub mod error;
 pub mod event;
 pub mod gateway;
+pub mod hook;
 pub mod http_client;
 mod id;
 pub mod label;
@@ -14,6 +17,7 @@ pub mod memory;
 pub mod message;
 pub mod policy;
 pub mod provider;
+mod session;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -28,6 +32,7 @@ pub use schemars;
 pub use serde_json;
 
 pub use error::{Error, ErrorKind, Result, Retry};
+pub use gateway::{Gateway, GatewayBuilder, Handle};
 pub use id::{
     AccountId, AgentId, ApprovalId, CallId, Conversation, ConversationKind, EventKey, MessageId,
     ModelId, NodeId, OutboundKey, PeerId, ProviderId, Seq, SessionId, SessionKey, ThreadId, TurnId,

@@ -155,6 +155,9 @@ pub enum Message {
     User {
         /// Who said it.
         from: crate::access::Principal,
+        /// The name that the platform shows for them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
         /// When the gateway accepted it.
         at: Timestamp,
         /// What was said.

@@ -34,6 +34,7 @@ use crate::{
 ///
 /// - **Retries.** Never here: the error says whether another try helps.
 /// - **Cancel safety.** Dropping the stream closes the request.
+/// - The model [`DEFAULT_MODEL`] is the provider's own choice.
 /// - **Tool calls** are yielded whole, in the model's order, before `Finish`.
 /// - **Errors** before the first event come from `stream` itself where they are known by then.
 /// - Instructions inside `messages` are never moved into the system role.
@@ -58,6 +59,9 @@ pub trait Provider: Send + Sync + 'static {
         request: &CompletionRequest,
     ) -> Result<CompletionStream>;
 }
+
+/// The name under which every provider knows its own choice of a model.
+pub const DEFAULT_MODEL: &str = "default";
 
 /// What accompanies a call of a provider or an embedder.
 #[derive(Clone, Debug, Default)]

@@ -1,17 +1,17 @@
 //! One pass of the agent loop, as a pure fold over log entries.
+//!
+//! A [`Session`] is what the entries of its log add up to. [`Session::step`] says what may be done
+//! next, as a function of that state: asking twice is harmless. There is no I/O here, no clock and no
+//! randomness; time comes with the entries. The live driver and recovery run this same code.
 
-use std::time::Duration;
+mod calls;
+mod codec;
+mod entry;
+mod limits;
+mod session;
 
-use serde::{Deserialize, Serialize};
-
-/// How long a tool call may take unless its spec says otherwise.
-pub const DEFAULT_TOOL_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How a turn ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Outcome {
-    /// The model replied.
-    Replied,
-}
+pub use calls::Phase;
+pub use codec::{ENTRY_VERSION, decode, encode};
+pub use entry::{Answer, AskedCall, CallDecision, Cause, Entry, Outcome};
+pub use limits::{DEFAULT_TOOL_TIMEOUT, Limits};
+pub use session::{MAX_ATTEMPTS, OpenAsk, Session, Step, Turn};

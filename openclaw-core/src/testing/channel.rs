@@ -1,0 +1,5 @@
+//! The conformance of channels.
+
+mod recording;
+
+pub use recording::{RecordingIngress, context};

@@ -1,0 +1,767 @@
+//! What the entries of a log add up to.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    calls::{self, CallState, CallStep, Phase},
+    entry::{Answer, AskedCall, Cause, Entry, Outcome},
+    limits::Limits,
+};
+use crate::{
+    access::Principal,
+    error::{Error, ErrorKind, Result},
+    id::{ApprovalId, CallId, EventKey, Seq, SessionId, TurnId},
+    label::{Integrity, Label},
+    message::{Call, Content, Message, Part},
+    policy::{CallHash, Task, Verdict, canonical},
+    provider::{ResponseFormat, Usage},
+    store::InputId,
+    time::Timestamp,
+    tool::Effect,
+};
+
+/// How often work on a turn may end in a crash without progress before it is given up.
+pub const MAX_ATTEMPTS: u32 = 3;
+/// How often the same call may have the same result before it is no longer made.
+const MAX_REPEATS: u32 = 3;
+/// How often it may be asked for after that before the turn ends.
+const MAX_REPEATS_ASKED: u32 = 6;
+
+/// What may be done now.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Step {
+    /// No turn is open.
+    Idle,
+    /// Ask the model.
+    CallModel,
+    /// Decide about these calls.
+    Decide(Vec<CallId>),
+    /// Begin these calls.
+    Start(Vec<CallId>),
+    /// These calls had begun when the process died.
+    Recover(Vec<CallId>),
+    /// Calls are running.
+    Wait,
+    /// Only people's answers are waited for.
+    Park,
+    /// Nothing is left to do but to end the turn.
+    End(Outcome),
+}
+
+/// A session: its history, and the turn that is open.
+#[derive(Clone, Debug, Default)]
+pub struct Session {
+    id: Option<SessionId>,
+    nonce: String,
+    seq: Seq,
+    checkpoint: Seq,
+    history: Vec<Arc<Message>>,
+    context: Option<Label>,
+    turn: Option<Turn>,
+    detached: BTreeMap<ApprovalId, AskedCall>,
+    usage: Usage,
+    turns: u64,
+}
+
+/// An ask that nobody answered yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenAsk {
+    /// The ask.
+    pub ask: AskedCall,
+    /// True if its turn went on without it.
+    pub detached: bool,
+}
+
+/// A turn that is open.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    id: TurnId,
+    principal: Principal,
+    started_at: Timestamp,
+    limits: Limits,
+    inputs: Vec<InputId>,
+    attributes: Arc<BTreeMap<String, String>>,
+    format: Option<ResponseFormat>,
+    keys: Vec<EventKey>,
+    task: Task,
+    calls: Vec<CallState>,
+    asks: Vec<AskedCall>,
+    steps: u32,
+    usage: Usage,
+    attempts: u32,
+    waited: Duration,
+    parked_since: Option<Timestamp>,
+    ending: Option<Outcome>,
+    reply: Option<String>,
+    repeats: HashMap<[u8; 32], Repeats>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Repeats {
+    result: [u8; 32],
+    same: u32,
+    asked: u32,
+}
+
+impl Turn {
+    /// Which turn.
+    pub fn id(&self) -> TurnId {
+        self.id
+    }
+
+    /// Whose turn it is.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// The inputs that it answers.
+    pub fn inputs(&self) -> &[InputId] {
+        &self.inputs
+    }
+
+    /// The events that it answers.
+    pub fn keys(&self) -> &[EventKey] {
+        &self.keys
+    }
+
+    /// What the request carries for tools.
+    pub fn attributes(&self) -> &Arc<BTreeMap<String, String>> {
+        &self.attributes
+    }
+
+    /// The form that the answer must have.
+    pub fn format(&self) -> Option<&ResponseFormat> {
+        self.format.as_ref()
+    }
+
+    /// What its principal said in it.
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// What it used so far.
+    pub fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// The text of the model's last reply.
+    pub fn reply(&self) -> Option<&str> {
+        self.reply.as_deref()
+    }
+
+    /// A call of the last reply.
+    pub fn call(&self, id: CallId) -> Option<&Call> {
+        self.state(id).map(|state| &state.call)
+    }
+
+    /// Where a call of the last reply stands.
+    pub fn phase(&self, id: CallId) -> Option<&Phase> {
+        self.state(id).map(|state| &state.phase)
+    }
+
+    /// The effect of a call, as it was decided.
+    pub fn effect(&self, id: CallId) -> Option<Effect> {
+        self.state(id).map(|state| state.effect)
+    }
+
+    /// The leave that the owner gave to a call.
+    pub fn leave(&self, id: CallId) -> Option<&CallHash> {
+        self.state(id).and_then(|state| match &state.phase {
+            Phase::Granted { hash } => Some(hash),
+            _ => state.leave.as_ref(),
+        })
+    }
+
+    /// The calls in a phase, in order.
+    pub fn calls_in(&self, phase: &Phase) -> Vec<CallId> {
+        self.calls.iter().filter(|c| c.phase == *phase).map(|c| c.call.id).collect()
+    }
+
+    /// When its time is over; waiting for people is not counted.
+    pub fn deadline(&self) -> Timestamp {
+        self.started_at.after(Duration::from_secs(self.limits.seconds)).after(self.waited)
+    }
+
+    /// True if it was asked to stop.
+    pub fn is_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+
+    fn state(&self, id: CallId) -> Option<&CallState> {
+        self.calls.iter().find(|state| state.call.id == id)
+    }
+
+    fn state_mut(&mut self, id: CallId) -> Result<&mut CallState> {
+        self.calls
+            .iter_mut()
+            .find(|state| state.call.id == id)
+            .ok_or_else(|| misfit(&format!("there is no {id} in the open turn")))
+    }
+
+    fn limit_reached(&self) -> Option<Outcome> {
+        let cost = self.usage.cost_micro_usd.unwrap_or(0);
+        if self.steps >= self.limits.steps {
+            Some(Outcome::TooManySteps)
+        } else if self.limits.tokens.is_some_and(|most| self.usage.total_tokens() >= most) {
+            Some(Outcome::TooManyTokens)
+        } else if self.limits.cost_micro_usd.is_some_and(|most| cost >= most) {
+            Some(Outcome::TooExpensive)
+        } else {
+            None
+        }
+    }
+
+    fn is_looping(&self) -> bool {
+        self.repeats.values().any(|repeats| repeats.asked >= MAX_REPEATS_ASKED)
+    }
+
+    fn step(&self) -> Step {
+        let running = self.calls.iter().any(|call| call.phase == Phase::Started);
+        if let Some(outcome) = &self.ending {
+            return if running { Step::Wait } else { Step::End(outcome.clone()) };
+        }
+        if self.attempts >= MAX_ATTEMPTS {
+            return Step::End(Outcome::Poisoned);
+        }
+        match calls::step(&self.calls) {
+            CallStep::Decide(ids) => Step::Decide(ids),
+            CallStep::Start(ids) => Step::Start(ids),
+            CallStep::Recover(ids) => Step::Recover(ids),
+            CallStep::Wait => Step::Wait,
+            CallStep::Park => Step::Park,
+            CallStep::Done if self.reply.is_some() && self.calls.is_empty() => {
+                Step::End(Outcome::Replied)
+            }
+            CallStep::Done if self.is_looping() => Step::End(Outcome::Loop),
+            CallStep::Done => self.limit_reached().map_or(Step::CallModel, Step::End),
+        }
+    }
+
+    /// Takes note of the events, and of what the principal said in their own words.
+    fn hear(&mut self, messages: &[Message]) {
+        for message in messages {
+            let Message::User { from, parts, key, .. } = message else { continue };
+            self.keys.extend(key.clone());
+            for part in parts {
+                let own = *from == self.principal && part.label.integrity >= Integrity::User;
+                if let (true, Some(text)) = (own, part.content.as_text()) {
+                    self.task.said(text, part.label.clone());
+                }
+            }
+        }
+    }
+}
+
+fn misfit(why: &str) -> Error {
+    Error::new(ErrorKind::InvalidData, format!("the entry does not fit the session's state: {why}"))
+}
+
+fn call_digest(call: &Call) -> [u8; 32] {
+    let mut text = format!("{}\0", call.tool);
+    canonical(&call.arguments, &mut text);
+    Sha256::digest(text).into()
+}
+
+fn result_digest(parts: &[Part]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        // What has no JSON form cannot have been stored, so it cannot repeat either.
+        hasher.update(serde_json::to_vec(&part.content).unwrap_or_default());
+    }
+    hasher.finalize().into()
+}
+
+impl Session {
+    /// A session without a log.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The current history's name; `None` before the first entry.
+    pub fn id(&self) -> Option<&SessionId> {
+        self.id.as_ref()
+    }
+
+    /// The secret of the boundaries around untrusted text.
+    pub fn nonce(&self) -> &str {
+        &self.nonce
+    }
+
+    /// The last entry.
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// The entry before the one that a fold can start at.
+    pub fn checkpoint(&self) -> Seq {
+        self.checkpoint
+    }
+
+    /// What was said, oldest first. Every call in it that is not of the open turn has a result.
+    pub fn history(&self) -> &[Arc<Message>] {
+        &self.history
+    }
+
+    /// The join of the labels of all that the history ever held, since `/new`.
+    pub fn context(&self) -> Label {
+        self.context.clone().unwrap_or_else(Label::neutral)
+    }
+
+    /// The open turn.
+    pub fn turn(&self) -> Option<&Turn> {
+        self.turn.as_ref()
+    }
+
+    /// What all turns used, since `/new`.
+    pub fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// How many turns ended, since `/new`.
+    pub fn turns(&self) -> u64 {
+        self.turns
+    }
+
+    /// The asks that wait for an answer.
+    pub fn asks(&self) -> Vec<OpenAsk> {
+        let turn = self.turn.iter().flat_map(|turn| &turn.asks);
+        turn.map(|ask| OpenAsk { ask: ask.clone(), detached: false })
+            .chain(self.detached.values().map(|ask| OpenAsk { ask: ask.clone(), detached: true }))
+            .collect()
+    }
+
+    /// When the session must be looked at although nothing arrives: an ask expires.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.asks().iter().map(|open| open.ask.expires).min()
+    }
+
+    /// What may be done now.
+    pub fn step(&self) -> Step {
+        self.turn.as_ref().map_or(Step::Idle, Turn::step)
+    }
+
+    /// An entry that can stand for all before it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] while a turn is open, or before there is a history.
+    pub fn to_checkpoint(&self) -> Result<Entry> {
+        match (&self.id, &self.turn) {
+            (Some(id), None) => Ok(Entry::Checkpoint {
+                session: id.clone(),
+                nonce: self.nonce.clone(),
+                history: self.history.iter().map(|message| Message::clone(message)).collect(),
+                context: self.context(),
+                asks: self.detached.values().cloned().collect(),
+                usage: self.usage,
+                turns: self.turns,
+            }),
+            _ => Err(Error::new(ErrorKind::Conflict, "a checkpoint stands between two turns")),
+        }
+    }
+
+    /// Passes over an entry whose payload was erased.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidData`] if it is not the next one.
+    pub fn skip(&mut self, seq: Seq) -> Result<()> {
+        self.advance(seq)
+    }
+
+    fn advance(&mut self, seq: Seq) -> Result<()> {
+        let starts = self.id.is_none() && self.seq == Seq::ZERO;
+        if seq != self.seq.next() && !starts {
+            return Err(misfit(&format!("{seq} follows {}", self.seq)));
+        }
+        self.seq = seq;
+        Ok(())
+    }
+
+    /// Adds the next entry.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidData`] if it does not fit what came before; the session must then be
+    /// folded afresh.
+    pub fn apply(&mut self, seq: Seq, at: Timestamp, entry: &Entry) -> Result<()> {
+        if self.id.is_none() && !entry.is_checkpoint() {
+            return Err(misfit("a log begins with `opened` or `checkpoint`"));
+        }
+        self.advance(seq)?;
+        match entry {
+            Entry::Opened { session, nonce } => {
+                self.idle()?;
+                // Asks of an earlier history are withdrawn with it.
+                *self = Self {
+                    id: Some(session.clone()),
+                    nonce: nonce.clone(),
+                    seq,
+                    checkpoint: Seq(seq.0.saturating_sub(1)),
+                    ..Self::default()
+                };
+            }
+            Entry::Checkpoint { session, nonce, history, context, asks, usage, turns } => {
+                self.idle()?;
+                *self = Self {
+                    id: Some(session.clone()),
+                    nonce: nonce.clone(),
+                    seq,
+                    checkpoint: Seq(seq.0.saturating_sub(1)),
+                    history: history.iter().cloned().map(Arc::new).collect(),
+                    context: Some(context.clone()),
+                    turn: None,
+                    detached: asks.iter().map(|ask| (ask.approval.clone(), ask.clone())).collect(),
+                    usage: *usage,
+                    turns: *turns,
+                };
+            }
+            Entry::Started { .. } => {
+                self.idle()?;
+                self.started(seq, at, entry);
+            }
+            Entry::Joined { messages, inputs } => self.joined(messages, inputs)?,
+            Entry::Noted { message } => {
+                self.idle()?;
+                self.push(message.clone());
+            }
+            Entry::Resumed => {
+                let turn = self.open()?;
+                turn.attempts += 1;
+                for call in &mut turn.calls {
+                    if call.phase == Phase::Started {
+                        call.phase = Phase::Interrupted;
+                    }
+                }
+            }
+            Entry::Suspended => self.open()?.attempts = 0,
+            Entry::Replied { text, calls, label, usage, cut } => {
+                self.replied(seq, text, calls, label, usage, *cut)?;
+            }
+            Entry::ModelFailed { error, text } => {
+                let turn = self.open()?;
+                turn.ending = Some(Outcome::ModelFailed { error: *error, text: text.clone() });
+            }
+            Entry::Decided { decisions } => {
+                for decision in decisions {
+                    let turn = self.open()?;
+                    turn.attempts = 0;
+                    let state = turn.state_mut(decision.call)?;
+                    state.effect = decision.effect;
+                    match (&decision.verdict, &decision.ask) {
+                        (Verdict::Allow, _) => state.phase = Phase::Allowed,
+                        (Verdict::Ask { .. }, Some(ask)) => {
+                            state.phase = Phase::Asked {
+                                approval: ask.approval.clone(),
+                                expires: ask.expires,
+                            };
+                            turn.asks.push(ask.clone());
+                        }
+                        (Verdict::Ask { reason }, None) | (Verdict::Deny { reason }, _) => {
+                            let text = format!(
+                                "Refused by policy ({}). Do not try it in another way; tell the user.",
+                                reason.rule
+                            );
+                            self.finish(decision.call, true, vec![notice(text)])?;
+                        }
+                    }
+                }
+                self.park_clock(at);
+            }
+            Entry::Answered { approval, answer } => {
+                self.answered(approval, answer)?;
+                self.park_clock(at);
+            }
+            Entry::ToolStarted { call } => {
+                let state = self.open()?.state_mut(*call)?;
+                if let Phase::Granted { hash } = &state.phase {
+                    state.leave = Some(hash.clone());
+                }
+                state.phase = Phase::Started;
+            }
+            Entry::ToolFinished { call, failed, parts, asks_user } => {
+                if *asks_user {
+                    self.open()?.state_mut(*call)?.phase = Phase::AsksUser;
+                } else {
+                    self.finish(*call, *failed, parts.clone())?;
+                }
+                self.open()?.attempts = 0;
+                self.park_clock(at);
+            }
+            Entry::Detached => {
+                self.detach()?;
+                self.park_clock(at);
+            }
+            Entry::CancelRequested { superseded, .. } => {
+                let turn = self.open()?;
+                turn.ending =
+                    Some(if *superseded { Outcome::Superseded } else { Outcome::Cancelled });
+            }
+            Entry::TimedOut => self.open()?.ending = Some(Outcome::TooLong),
+            Entry::Compacted { dropped, summary, usage } => {
+                if *dropped > self.history.len() {
+                    return Err(misfit("more was dropped than there was"));
+                }
+                self.history.drain(..*dropped);
+                self.history.insert(0, Arc::new(Message::Note { parts: vec![summary.clone()] }));
+                self.usage.add(usage);
+                if let Some(turn) = &mut self.turn {
+                    turn.usage.add(usage);
+                }
+            }
+            Entry::Ended { outcome } => self.ended(outcome)?,
+        }
+        Ok(())
+    }
+
+    fn idle(&self) -> Result<()> {
+        if self.turn.is_some() { Err(misfit("a turn is open")) } else { Ok(()) }
+    }
+
+    fn open(&mut self) -> Result<&mut Turn> {
+        self.turn.as_mut().ok_or_else(|| misfit("no turn is open"))
+    }
+
+    fn push(&mut self, message: Message) {
+        self.context = Some(self.context().join(&message.label()));
+        self.history.push(Arc::new(message));
+    }
+
+    fn started(&mut self, seq: Seq, at: Timestamp, entry: &Entry) {
+        let Entry::Started { cause, principal, messages, inputs, limits, attributes, format } =
+            entry
+        else {
+            return;
+        };
+        let mut turn = Turn {
+            id: TurnId(seq),
+            principal: principal.clone(),
+            started_at: at,
+            limits: *limits,
+            inputs: inputs.clone(),
+            attributes: Arc::new(attributes.clone()),
+            format: format.clone(),
+            keys: Vec::new(),
+            task: Task::new(),
+            calls: Vec::new(),
+            asks: Vec::new(),
+            steps: 0,
+            usage: Usage::default(),
+            attempts: 0,
+            waited: Duration::ZERO,
+            parked_since: None,
+            ending: None,
+            reply: None,
+            repeats: HashMap::new(),
+        };
+        turn.hear(messages);
+        for message in messages {
+            self.push(message.clone());
+        }
+        if let Cause::Approval { approval, answer } = cause
+            && let Some(ask) = self.detached.remove(approval)
+        {
+            let said = match answer {
+                Answer::Allowed { .. } => "was given; the call is made now",
+                Answer::Refused { .. } => "was refused; the call is not made",
+                Answer::Expired => "did not come in time; the call is not made",
+            };
+            let text =
+                format!("The owner's leave {approval} for the call of {:?} {said}.", ask.call.tool);
+            self.push(Message::Note { parts: vec![notice(text)] });
+            if let Answer::Allowed { .. } = answer {
+                let mut state = CallState::new(ask.call.clone());
+                state.effect = ask.effect;
+                state.phase = Phase::Granted { hash: ask.hash };
+                state.alone = true;
+                turn.calls.push(state);
+            }
+        }
+        self.turn = Some(turn);
+    }
+
+    fn joined(&mut self, messages: &[Message], inputs: &[InputId]) -> Result<()> {
+        let turn = self.open()?;
+        let waiting: Vec<CallId> = turn.calls_in(&Phase::AsksUser);
+        for call in waiting {
+            self.finish(call, false, vec![notice("The user answers with the next message.")])?;
+        }
+        let turn = self.open()?;
+        if turn.calls.iter().any(|call| call.phase != Phase::Finished) {
+            return Err(misfit("a message cannot join while calls are open"));
+        }
+        turn.inputs.extend_from_slice(inputs);
+        turn.attempts = 0;
+        turn.calls.clear();
+        turn.reply = None;
+        turn.hear(messages);
+        for message in messages {
+            self.push(message.clone());
+        }
+        Ok(())
+    }
+
+    fn replied(
+        &mut self,
+        seq: Seq,
+        text: &str,
+        calls: &[(String, serde_json::Value)],
+        label: &Label,
+        usage: &Usage,
+        cut: bool,
+    ) -> Result<()> {
+        self.usage.add(usage);
+        let turn = self.open()?;
+        turn.usage.add(usage);
+        turn.steps += 1;
+        turn.attempts = 0;
+        turn.reply = Some(if cut { format!("{text} …") } else { text.to_owned() });
+        let calls: Vec<Call> = calls
+            .iter()
+            .zip(0..)
+            .map(|((tool, arguments), index)| Call {
+                id: CallId { seq, index },
+                tool: tool.clone(),
+                arguments: arguments.clone(),
+            })
+            .collect();
+        turn.calls = calls.iter().cloned().map(CallState::new).collect();
+        let mut blocked = Vec::new();
+        for call in &calls {
+            let repeats = turn.repeats.entry(call_digest(call)).or_default();
+            repeats.asked += 1;
+            if repeats.same >= MAX_REPEATS {
+                blocked.push(call.id);
+            }
+        }
+        self.push(Message::Assistant { text: text.to_owned(), calls, label: label.clone() });
+        for call in blocked {
+            self.finish(call, true, vec![notice(
+                "Not made: this same call had the same result several times. Do something else, or tell the user what stands in the way.",
+            )])?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, id: CallId, failed: bool, parts: Vec<Part>) -> Result<()> {
+        let turn = self.open()?;
+        turn.asks.retain(|ask| ask.call.id != id);
+        let state = turn.state_mut(id)?;
+        if state.phase == Phase::Finished {
+            return Err(misfit(&format!("{id} has a result already")));
+        }
+        let ran = state.phase == Phase::Started;
+        state.phase = Phase::Finished;
+        let (alone, digest) = (state.alone, call_digest(&state.call));
+        if ran {
+            let result = result_digest(&parts);
+            let repeats = turn.repeats.entry(digest).or_default();
+            repeats.same = if repeats.result == result { repeats.same + 1 } else { 1 };
+            repeats.result = result;
+        }
+        self.push(if alone {
+            Message::Note { parts }
+        } else {
+            Message::Tool { call: id, failed, parts }
+        });
+        Ok(())
+    }
+
+    fn answered(&mut self, approval: &ApprovalId, answer: &Answer) -> Result<()> {
+        // A detached ask is answered by the turn that the answer starts, or withdrawn.
+        if self.detached.contains_key(approval) && !matches!(answer, Answer::Allowed { .. }) {
+            self.detached.remove(approval);
+            return Ok(());
+        }
+        let turn = self.open()?;
+        turn.attempts = 0;
+        let Some(position) = turn.asks.iter().position(|ask| ask.approval == *approval) else {
+            return Err(misfit(&format!("there is no open ask {approval}")));
+        };
+        let ask = turn.asks.remove(position);
+        match answer {
+            Answer::Allowed { .. } => {
+                turn.state_mut(ask.call.id)?.phase = Phase::Granted { hash: ask.hash };
+                Ok(())
+            }
+            Answer::Refused { .. } => self.finish(
+                ask.call.id,
+                true,
+                vec![notice("The owner refused this call. Do not try it again.")],
+            ),
+            Answer::Expired => {
+                self.finish(ask.call.id, true, vec![notice("Not approved in time.")])
+            }
+        }
+    }
+
+    fn detach(&mut self) -> Result<()> {
+        let turn = self.open()?;
+        let asks = std::mem::take(&mut turn.asks);
+        let open: Vec<CallId> = turn
+            .calls
+            .iter()
+            .filter(|call| !matches!(call.phase, Phase::Finished | Phase::AsksUser))
+            .map(|call| call.call.id)
+            .collect();
+        for call in open {
+            let text = match asks.iter().find(|ask| ask.call.id == call) {
+                Some(ask) => format!(
+                    "Waiting for approval {}. It is made once the owner gives leave; do not repeat it.",
+                    ask.approval
+                ),
+                None => "Not made: it stood behind a call that waits for approval. Ask for it again if it is still wanted.".to_owned(),
+            };
+            self.finish(call, true, vec![notice(text)])?;
+        }
+        self.detached.extend(asks.into_iter().map(|ask| (ask.approval.clone(), ask)));
+        Ok(())
+    }
+
+    fn ended(&mut self, outcome: &Outcome) -> Result<()> {
+        let open: Vec<(CallId, Phase)> = self
+            .open()?
+            .calls
+            .iter()
+            .filter(|call| call.phase != Phase::Finished)
+            .map(|call| (call.call.id, call.phase.clone()))
+            .collect();
+        for (call, phase) in open {
+            let text = match phase {
+                Phase::Started | Phase::Interrupted => {
+                    "The turn ended while this ran: its outcome is unknown."
+                }
+                _ => "Not made: the turn ended first.",
+            };
+            self.finish(call, true, vec![notice(text)])?;
+        }
+        if let Some(text) = outcome.notice() {
+            self.push(Message::Assistant { text, calls: Vec::new(), label: Label::system() });
+        }
+        self.turn = None;
+        self.turns += 1;
+        Ok(())
+    }
+
+    /// Starts or stops counting the time that the turn waits for people.
+    fn park_clock(&mut self, at: Timestamp) {
+        let Some(turn) = &mut self.turn else { return };
+        let parked = turn.step() == Step::Park;
+        match (parked, turn.parked_since) {
+            (true, None) => turn.parked_since = Some(at),
+            (false, Some(since)) => {
+                turn.waited += at.since(since);
+                turn.parked_since = None;
+            }
+            _ => {}
+        }
+    }
+}
+
+fn notice(text: impl Into<String>) -> Part {
+    Part { content: Content::text(text), label: Label::system() }
+}
