@@ -92,15 +92,9 @@ async fn new_begins_another_history_and_status_and_usage_tell() {
     let handle = gateway.handle();
     let before = ask(&handle, "remember this").await;
     assert_eq!(before.outcome, Outcome::Replied);
-    // A control has no turn; that it was done shows in what follows.
-    drop(tokio::spawn(owner(&handle, "/new").reply()));
-    loop {
-        let log = handle.log(&before.session, Seq::ZERO, 100).await.unwrap();
-        if log.rows().iter().filter(|row| row.kind == "opened").count() == 2 {
-            break;
-        }
-        tokio::task::yield_now().await;
-    }
+    assert!(ask(&handle, "/usage").await.text.contains("1 turns"));
+    assert!(ask(&handle, "/status").await.text.contains("Idle"));
+    assert!(ask(&handle, "/new").await.text.contains("new conversation"));
     ask(&handle, "what did I say?").await;
     assert!(!said(&script.requests()[1]).contains("remember this"));
 }
@@ -118,12 +112,11 @@ async fn stop_ends_a_turn_that_hangs() {
             break;
         }
     }
-    let stop = tokio::spawn(owner(&handle, "/stop").reply());
+    ask(&handle, "/stop").await;
     let reply = hanging.await.unwrap().unwrap();
     assert_eq!(reply.outcome, Outcome::Cancelled);
     assert_eq!(ask(&handle, "again").await.text, "fresh");
     assert_eq!(script.open_streams(), 0);
-    stop.abort();
 }
 
 /// Asks twice while the first model call hangs, and returns the users' messages of each request.
@@ -142,30 +135,27 @@ async fn two_at_once(mode: QueueMode) -> Vec<usize> {
         .unwrap();
     let handle = gateway.handle();
     let mut events = handle.subscribe();
-    let first = tokio::spawn(owner(&handle, "first").key("1").reply());
+    // A stream is there as soon as the ask is accepted.
+    let first = owner(&handle, "first").stream().await.unwrap();
     while let Some(Next::Event(event)) = events.next().await {
         if matches!(event.kind, EventKind::TurnStarted) {
             break;
         }
     }
     let mut rest = Vec::new();
-    for key in ["2", "3"] {
-        let ask = owner(&handle, key).key(key);
-        rest.push(tokio::spawn(ask.reply()));
-        while handle.sessions(None, 1).await.unwrap().is_empty() {
-            tokio::task::yield_now().await;
-        }
-    }
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
+    for text in ["second", "third"] {
+        rest.push(owner(&handle, text).stream().await.unwrap());
     }
     gate.add_permits(10);
-    let first = first.await.unwrap().unwrap();
+    let first = first.finish().await.unwrap();
     if mode == QueueMode::Interrupt {
         assert_eq!(first.outcome, Outcome::Superseded);
     }
-    for task in rest {
-        assert_eq!(task.await.unwrap().unwrap().outcome, Outcome::Replied);
+    let last = rest.pop().unwrap().finish().await.unwrap();
+    assert_eq!(last.outcome, Outcome::Replied);
+    for stream in rest {
+        let outcome = stream.finish().await.unwrap().outcome;
+        assert!(outcome == Outcome::Replied || mode == QueueMode::Interrupt, "{outcome:?}");
     }
     let users = |request: &openclaw_core::provider::CompletionRequest| {
         let role = |m: &&openclaw_core::provider::ChatMessage| {
@@ -203,4 +193,36 @@ async fn agents_differ_in_what_they_may_use() {
     let quiet = owner(&handle, "tools?").agent("quiet").reply().await.unwrap();
     assert_eq!(quiet.text, "0");
     assert_eq!(quiet.session.agent(), &AgentId::new("quiet"));
+}
+
+#[tokio::test]
+async fn interrupt_puts_the_new_message_in_the_place_of_the_old_turn() {
+    two_at_once(QueueMode::Interrupt).await;
+}
+
+#[tokio::test]
+async fn steer_joins_at_the_next_model_call() {
+    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let script = Scripted::steps([
+        Step::new().call("note", serde_json::json!({ "name": "a" })),
+        Step::text("both"),
+    ]);
+    let slow = super::tools::Gate { inner: script.clone(), gate: gate.clone() };
+    let gateway = Gateway::builder()
+        .provider(slow)
+        .ephemeral()
+        .tool(super::tools::counting("note", &super::Count::default()))
+        .start()
+        .await
+        .unwrap();
+    let handle = gateway.handle();
+    let first = owner(&handle, "first").stream().await.unwrap();
+    while script.requests().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let second = owner(&handle, "second").stream().await.unwrap();
+    gate.add_permits(10);
+    let (first, second) = (first.finish().await.unwrap(), second.finish().await.unwrap());
+    assert_eq!((first.text.as_str(), first.turn), ("both", second.turn));
+    assert!(said(&script.requests()[1]).contains("second"));
 }

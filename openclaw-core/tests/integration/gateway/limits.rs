@@ -35,20 +35,17 @@ async fn ended_by(limits: Limits) -> (Outcome, String, usize) {
 
 #[tokio::test]
 async fn each_limit_ends_the_turn_and_says_so() {
-    let mut limits = Limits::default();
-    limits.steps = 3;
+    let limits = Limits { steps: 3, ..Limits::default() };
     let (outcome, text, requests) = ended_by(limits).await;
     assert_eq!((outcome, requests), (Outcome::TooManySteps, 3));
     assert!(text.contains("more steps"), "{text}");
 
-    let mut limits = Limits::default();
-    limits.tokens = Some(300);
+    let limits = Limits { tokens: Some(300), ..Limits::default() };
     let (outcome, text, requests) = ended_by(limits).await;
     assert_eq!((outcome, requests), (Outcome::TooManyTokens, 3));
     assert!(text.contains("more tokens"), "{text}");
 
-    let mut limits = Limits::default();
-    limits.cost_micro_usd = Some(2_000);
+    let limits = Limits { cost_micro_usd: Some(2_000), ..Limits::default() };
     let (outcome, text, requests) = ended_by(limits).await;
     assert_eq!((outcome, requests), (Outcome::TooExpensive, 2));
     assert!(text.contains("cost more"), "{text}");
@@ -58,8 +55,7 @@ async fn each_limit_ends_the_turn_and_says_so() {
 async fn time_is_a_limit_too() {
     let script = Scripted::steps([Step::text("hm").stall(), Step::text("fresh")]);
     let store = InMemory::new();
-    let mut limits = Limits::default();
-    limits.seconds = 5;
+    let limits = Limits { seconds: 5, ..Limits::default() };
     let gateway =
         builder(&script, &store).agent(Agent::new("main").limits(limits)).start().await.unwrap();
     assert_eq!(ask(&gateway.handle(), "go").await.outcome, Outcome::TooLong);
