@@ -153,7 +153,7 @@ fn strictness(verdict: &Verdict) -> u8 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn a_worse_context_never_loosens((case, _) in cases(), by in labels()) {
