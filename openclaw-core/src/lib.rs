@@ -4,6 +4,7 @@ pub mod access;
 pub mod agent;
 pub mod blobs;
 pub mod channel;
+pub mod delivery;
 pub mod error;
 pub mod event;
 pub mod gateway;
