@@ -4,6 +4,8 @@
 //! fails on at least one of the faulty doubles that stand beside it.
 
 pub mod channel;
+mod loopback;
 pub mod suite;
 
+pub use loopback::{Loopback, Person, Shown};
 pub use suite::{Suite, Verdict};
