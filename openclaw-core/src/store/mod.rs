@@ -3,17 +3,23 @@
 //! The store knows rows, not meanings: entries, inputs and records reach it encoded. Three traits by
 //! concern, so that a wrapper stays short; [`Store`] is all of them.
 
+mod in_memory;
+mod lease_table;
 mod rows;
+mod rules;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use in_memory::InMemory;
+pub use lease_table::LeaseTable;
 pub use rows::{
     AcceptLimits, AcceptOutcome, Batch, DeadLetter, InputId, InputRow, Lease, LeaseName, LogRow,
     NewInput, NewOutbound, OutboundId, OutboundRow, OutboundState, Record, RecordKey, RecordWrite,
     SessionHead, SessionUpdate, Settlement, Unfinished,
 };
+pub use rules::{DROPPED, KEY_RETENTION, check_entries, no_such_outbound};
 
 use crate::{
     error::Result,

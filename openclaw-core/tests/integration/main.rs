@@ -1,3 +1,13 @@
-//! Tests of the crate from outside.
+//! What the crate promises, tested through its public API.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that panics has failed"
+)]
 
 mod channel_suite;
+mod layers;
+mod memory_suite;
+mod tool_suite;

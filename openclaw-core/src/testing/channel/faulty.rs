@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use crate::{
     channel::{Accepted, Capabilities, Channel, ChannelContext, Delivery, Extras, Lookup},
     error::{Error, ErrorKind, Result},
-    gateway::{Ingress, ingress::Accept},
+    gateway::{Accept, Ingress},
     id::{AccountId, Conversation, EventKey, OutboundKey},
     message::{Action, Content, Inbound, InboundKind, Receipt, Sent, plain_text},
     testing::Loopback,
