@@ -1,17 +1,11 @@
 //! What leaves: how it is cut to a platform's measure and how it gets there.
 
+mod degrade;
 mod lanes;
+mod markdown;
+mod split;
 
+pub use degrade::{Degraded, Loss, degrade};
 pub(crate) use lanes::Delivery;
 pub use lanes::{DELIVERY_TTL, FIRST_BACKOFF, MAX_BACKOFF, OnUnknown};
-
-use crate::{
-    channel::{Capabilities, TextLimit},
-    message::Content,
-};
-pub(crate) fn split(text: &str, _limit: TextLimit) -> Vec<String> {
-    vec![text.to_owned()]
-}
-pub(crate) fn degrade(content: Vec<Content>, _c: &Capabilities) -> (Vec<Content>, Vec<()>) {
-    (content, Vec::new())
-}
+pub use split::split;

@@ -8,7 +8,7 @@ use super::{Input, input::to_message, tools::ToolEnd};
 use crate::{
     access::Principal,
     agent::QueueMode,
-    delivery::{degrade, split},
+    delivery::{Degraded, degrade, split},
     error::{Error, ErrorKind, Result},
     event::EventKind,
     gateway::{AgentPlan, Answered, COLLECT_ABOVE, Directory, Hub, LEASE_TTL, Plan, Wake},
@@ -613,7 +613,7 @@ fn rows(
     capabilities: &crate::channel::Capabilities,
     at: Timestamp,
 ) -> Vec<NewOutbound> {
-    let (content, losses) = degrade(content, capabilities);
+    let Degraded { content, losses } = degrade(&content, capabilities);
     if !losses.is_empty() {
         tracing::debug!(conversation = %to, ?losses, "the channel shows less than was said");
     }
@@ -622,8 +622,10 @@ fn rows(
     for one in content {
         match one {
             Content::Text { text } => {
+                // Platforms refuse what shows nothing.
                 let pieces = split(&text, capabilities.max_text);
-                messages.extend(pieces.into_iter().map(|piece| vec![Content::text(piece)]));
+                let pieces = pieces.into_iter().filter(|piece| !piece.trim().is_empty());
+                messages.extend(pieces.map(|piece| vec![Content::text(piece)]));
             }
             other => match messages.last_mut() {
                 Some(last) => last.push(other),

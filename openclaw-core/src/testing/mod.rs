@@ -5,6 +5,7 @@
 
 pub mod channel;
 mod clock;
+mod loopback;
 pub mod memory;
 mod memory_faulty;
 pub mod scripted;
@@ -14,6 +15,7 @@ mod tool_call;
 mod tool_faulty;
 
 pub use clock::{SeededEntropy, TestClock};
+pub use loopback::{Loopback, Person, Shown};
 pub use memory::MemoryDouble;
 pub use scripted::{Scripted, Step};
 pub use suite::{Suite, Verdict};

@@ -8,6 +8,7 @@
 )]
 
 mod gateway;
+mod channel_suite;
 mod layers;
 mod memory_suite;
 mod tool_suite;
