@@ -12,3 +12,4 @@ mod channel_suite;
 mod layers;
 mod memory_suite;
 mod tool_suite;
+mod store_suite;
