@@ -146,10 +146,12 @@ async fn two_at_once(mode: QueueMode) -> Vec<usize> {
     for text in ["second", "third"] {
         rest.push(owner(&handle, text).stream().await.unwrap());
     }
-    gate.add_permits(10);
-    let first = first.finish().await.unwrap();
     if mode == QueueMode::Interrupt {
-        assert_eq!(first.outcome, Outcome::Superseded);
+        assert_eq!(first.finish().await.unwrap().outcome, Outcome::Superseded);
+        gate.add_permits(10);
+    } else {
+        gate.add_permits(10);
+        assert_eq!(first.finish().await.unwrap().outcome, Outcome::Replied);
     }
     let last = rest.pop().unwrap().finish().await.unwrap();
     assert_eq!(last.outcome, Outcome::Replied);
