@@ -119,6 +119,7 @@ pub(crate) async fn run(
         result = run.work() => result,
         () = hub.stopping.cancelled() => {
             run.suspend().await;
+            hub.store.release(&run.lease).await?;
             return Ok(Rest { wake_at: None });
         }
     };
