@@ -21,7 +21,7 @@ impl Platform for Loopback {
     fn conversation(&self, index: usize) -> Option<Conversation> {
         let account = self.id().clone();
         let place = format!("place{index}");
-        Some(if index % 2 == 0 {
+        Some(if index.is_multiple_of(2) {
             Conversation::direct(account, place)
         } else {
             Conversation::group(account, place)
