@@ -391,6 +391,8 @@ impl GatewayBuilder {
     fn layered_tools(&mut self, faults: &mut Vec<String>) -> BTreeMap<String, Arc<ToolPlan>> {
         let mut tools = BTreeMap::new();
         for tool in std::mem::take(&mut self.tools) {
+            // A layer may declare less time than the tool does, so the outermost is asked.
+            let tool = wrap(tool, &self.tool_layers);
             let spec = tool.spec();
             let name = spec.name.clone();
             let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
@@ -402,7 +404,7 @@ impl GatewayBuilder {
             if !spec.input_schema.is_object() {
                 faults.push(format!("tool {name:?}: its input schema must be a JSON object"));
             }
-            let plan = ToolPlan { tool: wrap(tool, &self.tool_layers), spec };
+            let plan = ToolPlan { tool, spec };
             if tools.insert(name.clone(), Arc::new(plan)).is_some() {
                 faults.push(format!("two tools are named {name:?}"));
             }

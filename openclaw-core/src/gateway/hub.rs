@@ -67,12 +67,15 @@ pub(crate) struct Hub {
     plan: RwLock<Arc<Plan>>,
     runs: Mutex<HashMap<SessionKey, Arc<Wake>>>,
     sessions: Mutex<LruCache<SessionKey, Session>>,
-    waiters: Mutex<HashMap<(SessionKey, EventKey), Vec<oneshot::Sender<Answered>>>>,
+    waiters: Mutex<Waiters>,
     recovering: Semaphore,
     listening: AtomicUsize,
     changed: Notify,
     door: Weak<Self>,
 }
+
+/// Those who wait for the turn that answers an event.
+type Waiters = HashMap<(SessionKey, EventKey), Vec<oneshot::Sender<Answered>>>;
 
 /// What a waiter for a turn is told.
 #[derive(Clone, Debug)]

@@ -45,6 +45,9 @@ pub enum UnknownPrice {
 ///   cancellation, an unreadable answer, a stream that failed, was dropped or reports no usage, nobody
 ///   knows: all of it counts as spent.
 ///
+/// Add it after retries: inside of them each try is charged by itself. Outside, tries of which nobody
+/// knows what they used would count as one.
+///
 /// A cap that would be passed is an error of kind `Exhausted`; see [`Ledger::reserve`].
 ///
 /// ```

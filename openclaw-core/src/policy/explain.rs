@@ -18,12 +18,14 @@ use crate::{
 pub fn explain(reason: &Reason, spec: &ToolSpec, call: &Call) -> String {
     let mut listing = String::new();
     let _ = writeln!(listing, "{}", quoted_unless_plain(&call.tool));
-    let mut remaining: Vec<_> = reason.provenance.iter().collect();
-    for argument in split(spec, &call.arguments, &Label::default()) {
+    let arguments = split(spec, &call.arguments, &Label::default());
+    for (index, argument) in arguments.into_iter().enumerate() {
         let value = argument.value.to_string();
-        let position =
-            remaining.iter().position(|p| p.argument == argument.name && p.value == value);
-        let provenance = position.map(|position| remaining.swap_remove(position));
+        // Both lists are of the same call in the same order, unless the reason is of another call.
+        let provenance = reason
+            .provenance
+            .get(index)
+            .filter(|p| p.argument == argument.name && p.value == value);
         let _ =
             writeln!(listing, "  {} = {}", quoted_unless_plain(&argument.name), visible(&value));
         match provenance {
@@ -71,7 +73,7 @@ impl fmt::Display for Rule {
                 "what it finds may be more confidential than those who read this conversation may see"
             }
             Self::CriticalFromUntrusted => {
-                "it cannot be undone, and you did not give the value on which it depends"
+                "it cannot be undone, and you did not give every value on which it depends"
             }
             Self::ReadCarriesOut => "the request could carry private data out",
             Self::ExecuteUnsealed => "it runs code outside of a sealed sandbox",

@@ -9,6 +9,8 @@ pub(crate) mod envelope;
 mod explain;
 mod invisible;
 mod permit;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use serde::{Deserialize, Serialize};

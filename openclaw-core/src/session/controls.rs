@@ -73,6 +73,7 @@ impl Run<'_> {
             }
             Command::Pair { code } => Some(self.pair(&code)?),
         };
+        self.answer_control(&row.key, answer.as_deref().unwrap_or("Stopping."));
         if let Some(text) = answer {
             self.say(from, &Hub::control_key(self.key, row.id), vec![Content::text(text)]);
         }

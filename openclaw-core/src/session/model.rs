@@ -96,6 +96,8 @@ impl Run<'_> {
         let provider = Arc::clone(&self.agent.provider);
         let mut cx = CallContext::new().with_cancel(self.cancel.child());
         cx.session = Some(self.session.nonce().into());
+        cx.agent = Some(self.key.agent().clone());
+        cx.principal = self.session.turn().map(|turn| turn.principal().clone());
         let (hub, key, turn) = (self.hub, self.key, self.session.turn().map(|turn| turn.id()));
         let tap = move |event: &CompletionEvent| {
             if let (true, CompletionEvent::Text { text }) = (shown, event) {

@@ -13,9 +13,10 @@ use crate::{
     event::EventKind,
     gateway::{AgentPlan, Answered, COLLECT_ABOVE, Directory, Hub, LEASE_TTL, Plan, Wake},
     hook::{HookContext, ReplyVerdict},
-    id::{Conversation, OutboundKey, Seq, SessionId, SessionKey},
+    id::{Conversation, EventKey, OutboundKey, Seq, SessionId, SessionKey, TurnId},
     label::Label,
     message::{Action, Content, Message},
+    provider::Usage,
     store::{Batch, InputId, InputRow, Lease, LeaseName, NewOutbound, RecordWrite, SessionUpdate},
     time::{Cancel, Timestamp},
     turn::{Answer, Cause, Entry, Outcome, Session, Step, decode, encode},
@@ -40,6 +41,8 @@ struct Pending {
     dead: Vec<(InputId, String)>,
     outbox: Vec<NewOutbound>,
     records: Vec<RecordWrite>,
+    /// What those who wait for controls are told once it is durable.
+    answers: Vec<(EventKey, String)>,
 }
 
 impl Pending {
@@ -230,7 +233,7 @@ impl Run<'_> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let Pending { entries, consumed, dead, outbox, records } =
+        let Pending { entries, consumed, dead, outbox, records, answers } =
             std::mem::take(&mut self.pending);
         let rows: Result<Vec<_>> =
             entries.iter().map(|(seq, at, entry)| encode(*seq, *at, entry)).collect();
@@ -256,7 +259,21 @@ impl Run<'_> {
         self.committed = self.session.seq();
         self.hub.directory.absorb(&records)?;
         self.hub.delivery.wake(lanes);
+        for (key, text) in answers {
+            let answered = Answered {
+                turn: TurnId(self.committed),
+                outcome: Outcome::Replied,
+                reply: Some(text),
+                usage: Usage::default(),
+            };
+            self.hub.answered(self.key, [&key].into_iter(), &answered);
+        }
         Ok(())
+    }
+
+    /// Tells whoever waits for this control what came of it, once that is durable.
+    pub(super) fn answer_control(&mut self, key: &EventKey, text: &str) {
+        self.pending.answers.push((key.clone(), text.to_owned()));
     }
 
     pub(super) fn consume(&mut self, input: InputId) {

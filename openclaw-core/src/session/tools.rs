@@ -16,7 +16,7 @@ use crate::{
     message::{Call, Content, Part},
     policy::{Decision, Facts, Permit, Verdict, decide, redeem},
     time::Cancel,
-    tool::{Tool, ToolContext, ToolEnvironment, ToolOutput},
+    tool::{Capability, Tool, ToolContext, ToolEnvironment, ToolOutput},
     turn::{CallDecision, DEFAULT_TOOL_TIMEOUT, Entry},
 };
 
@@ -55,7 +55,7 @@ impl Run<'_> {
                 misfits.push((id, not_an_object(&call.arguments)));
                 continue;
             }
-            let decision = self.with_facts(plan, &call, |facts| decide(facts));
+            let decision = self.with_facts(plan, &call, decide);
             let ask = match &decision {
                 Decision::Ask(reason) => Some(self.ask(&plan.spec, &call, reason, &principal)),
                 _ => None,
@@ -177,10 +177,20 @@ impl Run<'_> {
     pub(super) fn finished(&mut self, end: ToolEnd) -> Result<()> {
         let ToolEnd { call: id, result } = end;
         let call = self.call(id)?;
-        let spec_label = self.agent.tools.get(&call.tool).map(|plan| plan.spec.output.clone());
+        let agent = Arc::clone(&self.agent);
+        let spec = agent.tools.get(&call.tool).map(|plan| &plan.spec);
         // A tool cannot launder what it was given: its result has the context's label too.
-        let label = spec_label.unwrap_or_default().join(&self.session.context());
+        let label = spec
+            .map_or_else(Label::default, |spec| spec.output.clone())
+            .join(&self.session.context());
+        let communicates = spec.is_some_and(|spec| spec.capability == Capability::Communicate);
         match result {
+            // The policy saw only what the tool declares.
+            Ended::Answered(Ok(output)) if !output.outgoing.is_empty() && !communicates => {
+                tracing::error!(tool = call.tool, "a tool sends without declaring `Communicate`");
+                let text = "Refused: this tool sends messages without declaring that it does.";
+                self.finish(id, true, vec![Content::text(text)], &Label::system(), false)
+            }
             Ended::Answered(Ok(output)) => {
                 let ToolOutput { content, outgoing, question } = output;
                 for (index, out) in outgoing.into_iter().enumerate() {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     access::Principal,
-    id::{AgentId, CallId},
+    id::{AccountId, AgentId, CallId, Conversation, Seq},
     label::Integrity,
     tool::{Capability, ToolSpec, ValueKind},
 };
@@ -28,11 +28,16 @@ struct Case {
     permission: Permission,
 }
 
+fn session() -> SessionKey {
+    let account = AccountId::new("terminal", "local").unwrap();
+    SessionKey::new(AgentId::new("main"), Conversation::direct(account, "owner"))
+}
+
 impl Case {
     fn new(spec: ToolSpec, arguments: Value) -> Self {
         let session = session();
         Self {
-            call: Call { id: call_id(), tool: spec.name.clone(), arguments },
+            call: Call { id: CallId { seq: Seq(7), index: 0 }, tool: spec.name.clone(), arguments },
             spec,
             session,
             context: Label::user("owner"),

@@ -124,17 +124,27 @@ pub(super) fn ibans(text: &str) -> HashSet<String> {
 
 /// The account that `words` begin with, in groups or not, and how many words it takes.
 fn first_iban(words: &[Word<'_>]) -> Option<(String, usize)> {
-    const LONGEST: usize = 34;
+    const LENGTHS: std::ops::RangeInclusive<usize> = 15..=34;
+    let head = words.first()?.text.as_bytes();
+    let letter_or_digit = |(at, byte): (usize, &u8)| match at {
+        0 | 1 => byte.is_ascii_alphabetic(),
+        _ => byte.is_ascii_digit(),
+    };
+    if head.len() < 4 || !head.iter().take(4).enumerate().all(letter_or_digit) {
+        return None;
+    }
     let mut joined = String::new();
     for (index, word) in words.iter().enumerate() {
         if (index > 0 && !word.glued)
-            || joined.len() + word.text.len() > LONGEST
+            || joined.len() + word.text.len() > *LENGTHS.end()
             || !word.text.chars().all(|c| c.is_ascii_alphanumeric())
         {
             return None;
         }
         joined.push_str(word.text);
-        if let Some(account) = iban(&joined) {
+        if LENGTHS.contains(&joined.len())
+            && let Some(account) = iban(&joined)
+        {
             return Some((account, index + 1));
         }
     }

@@ -157,10 +157,15 @@ fn currency(text: &str) -> Option<String> {
         "₴" => "UAH",
         "zł" => "PLN",
         "¥" | "R$" | "A$" | "C$" | "CA$" | "AU$" | "NZ$" | "HK$" | "S$" => text,
-        code if code.len() == 3 && CURRENCIES.split_whitespace().any(|known| known == code) => code,
+        code if is_code(code) => code,
         _ => return None,
     };
     Some(code.to_owned())
+}
+
+fn is_code(text: &str) -> bool {
+    let capitals = text.len() == 3 && text.chars().all(|c| c.is_ascii_uppercase());
+    capitals && CURRENCIES.split(' ').any(|known| known == text)
 }
 
 /// The number in plain decimals. A comma before three digits groups; a dot before three digits may

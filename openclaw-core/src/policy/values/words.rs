@@ -136,9 +136,8 @@ fn end_of_quotation(tail: &str, close: char) -> Option<usize> {
     if tail.starts_with(char::is_whitespace) {
         return None;
     }
-    let mut chars = tail.char_indices().peekable();
     let mut before = None;
-    while let Some((at, c)) = chars.next() {
+    for (at, c) in tail.char_indices() {
         let after_word = before.replace(c).is_some_and(|p: char| !p.is_whitespace());
         if c != close || !after_word {
             continue;
