@@ -14,7 +14,7 @@ pub(super) enum Source {
     /// A pipe or a file.
     Piped(Lines<Box<dyn AsyncBufRead + Send + Unpin>>),
     /// A person who types, on a thread of its own.
-    Typed(mpsc::Receiver<Result<String>>),
+    Typed(mpsc::Receiver<Result<String>>, Mode),
 }
 
 impl Source {
@@ -22,7 +22,15 @@ impl Source {
     pub(super) async fn next(&mut self) -> Result<Option<String>> {
         match self {
             Self::Piped(lines) => lines.next_line().await.kind(ErrorKind::InvalidData),
-            Self::Typed(lines) => lines.recv().await.transpose(),
+            Self::Typed(lines, _) => lines.recv().await.transpose(),
+        }
+    }
+
+    /// Gives the terminal back as it was found, when dropped.
+    pub(super) fn restoring(&self) -> Option<Restore> {
+        match self {
+            Self::Piped(_) => None,
+            Self::Typed(_, mode) => Some(Restore(mode.clone())),
         }
     }
 }
@@ -44,6 +52,7 @@ pub(super) fn typed(
         })?;
     }
     let printer = editor.create_external_printer().kind(ErrorKind::Unavailable)?;
+    let mode = Mode::now();
     let (lines, typed) = mpsc::channel(16);
     let read = move || {
         loop {
@@ -66,5 +75,38 @@ pub(super) fn typed(
         .name("terminal".to_owned())
         .spawn(read)
         .kind(ErrorKind::Unavailable)?;
-    Ok((Source::Typed(typed), Box::new(printer)))
+    Ok((Source::Typed(typed, mode), Box::new(printer)))
+}
+
+/// How the terminal stood before lines were edited.
+#[derive(Clone)]
+pub(super) struct Mode(#[cfg(unix)] Option<nix::sys::termios::Termios>);
+
+impl Mode {
+    fn now() -> Self {
+        Self(
+            #[cfg(unix)]
+            nix::sys::termios::tcgetattr(std::io::stdin()).ok(),
+        )
+    }
+}
+
+/// The editing thread waits for a key and cannot be told to stop: without this, a channel that is
+/// cancelled would leave a terminal behind that shows nothing of what is typed.
+pub(super) struct Restore(Mode);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Some(mode) = &self.0.0 {
+            use nix::sys::termios::{SetArg, tcgetattr, tcsetattr};
+            let stdin = std::io::stdin();
+            if tcgetattr(&stdin).is_ok_and(|now| now != *mode) {
+                // Nothing can be done if the terminal is gone.
+                let _ = tcsetattr(&stdin, SetArg::TCSANOW, mode);
+                // Bracketed paste off, and a fresh line after the prompt.
+                let _ = std::io::Write::write_all(&mut std::io::stdout(), b"\x1b[?2004l\r\n");
+            }
+        }
+    }
 }

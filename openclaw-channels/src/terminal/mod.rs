@@ -203,6 +203,7 @@ impl Terminal {
         let Input { source: Some(source), unaccepted } = &mut *input else {
             return Err(Error::internal("the terminal was opened and is not open"));
         };
+        let _restoring = source.restoring();
         let waits = self.config.wait_for_answers && matches!(source, Source::Piped(_));
         loop {
             if unaccepted.is_none() {

@@ -8,11 +8,14 @@ use std::{
 use async_trait::async_trait;
 use openclaw_channels::terminal::{Config, Terminal};
 use openclaw_core::{
-    AgentId, Conversation, MessageId, SessionKey,
+    AgentId, Conversation, Gateway, MessageId, SessionKey,
     channel::Channel,
     event::EventKind,
     message::{Action, Button, Content, InboundKind, Sent, plain_text},
-    testing::channel::{Message, Platform, RecordingIngress, context, suite},
+    testing::{
+        Scripted,
+        channel::{Message, Platform, RecordingIngress, context, suite},
+    },
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, duplex};
 
@@ -243,4 +246,23 @@ async fn a_number_presses_a_button_once() {
     let kinds: Vec<&InboundKind> = accepted.iter().map(|inbound| &inbound.kind).collect();
     let pressed = InboundKind::Button { token: "token No".into() };
     assert_eq!(kinds, [&InboundKind::Message, &pressed, &InboundKind::Message]);
+}
+
+#[tokio::test]
+async fn lines_from_a_pipe_are_answered_by_a_gateway() {
+    let pipes = Pipes::new(true);
+    pipes.type_in("hello\n/help\nbye\n").await;
+    pipes.close().await;
+    let gateway = Gateway::builder()
+        .provider(Scripted::replies(["Hello, Ada.", "Goodbye."]))
+        .channel(pipes.terminal.clone())
+        .ephemeral()
+        .start()
+        .await
+        .unwrap();
+    tokio::time::timeout(Duration::from_secs(60), gateway.idle()).await.unwrap();
+    gateway.shutdown().await.unwrap();
+    let printed = pipes.printed().await;
+    assert_eq!(printed.matches("Hello, Ada.").count(), 1, "{printed}");
+    assert_eq!(printed.matches("Goodbye.").count(), 1, "{printed}");
 }

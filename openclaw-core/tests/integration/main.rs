@@ -7,9 +7,9 @@
     reason = "a test that panics has failed"
 )]
 
-mod gateway;
 mod channel_suite;
+mod gateway;
 mod layers;
 mod memory_suite;
-mod tool_suite;
 mod store_suite;
+mod tool_suite;
