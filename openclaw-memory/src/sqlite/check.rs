@@ -27,7 +27,7 @@ const INVARIANTS: &[&str] = &[
     "SELECT 'session ' || key || ': the log has ' || n || ' entries, the head says ' || seq FROM
         (SELECT s.key, s.seq, (SELECT count(*) FROM log WHERE log.id BETWEEN (s.id << 32) + 1
          AND (s.id << 32) + s.seq) AS n FROM sessions s) WHERE n <> seq",
-    "SELECT 'log row ' || id || ' is beyond the head of its session, or has none' FROM log
+    "SELECT 'log row ' || log.id || ' is beyond the head of its session, or has none' FROM log
         LEFT JOIN sessions s ON s.id = log.id >> 32
         WHERE s.id IS NULL OR (log.id & 4294967295) NOT BETWEEN 1 AND s.seq",
     "SELECT 'session ' || s.key || ': its counts of pending inputs are wrong' FROM sessions s
