@@ -86,6 +86,11 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is a thread of the store's own")]
+fn pause() {
+    std::thread::sleep(LOCK_PAUSE);
+}
+
 /// Takes the lock beside the database. Not on the database itself: closing any other handle to it
 /// would drop the locks that SQLite has on it.
 fn lock(path: &Path) -> Result<File> {
@@ -99,7 +104,7 @@ fn lock(path: &Path) -> Result<File> {
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => pause(),
             Err(TryLockError::Error(error)) => {
                 return Err(
                     Error::wrap(ErrorKind::Unavailable, error).with("file", beside.display())
