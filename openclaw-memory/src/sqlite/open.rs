@@ -34,6 +34,7 @@ pub(super) fn open(options: &Builder) -> Result<Opened> {
     let path = resolve(&options.path)?;
     let lock = lock(&path)?;
     check_file(&path).map_err(|error| error.with("file", path.display()))?;
+    create_private(&path)?;
     let mut conn = Connection::open_with_flags(
         &path,
         OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -46,6 +47,21 @@ pub(super) fn open(options: &Builder) -> Result<Opened> {
         .map_err(|error| error.with("file", path.display()))?;
     let (opens, clean) = count(&conn)?;
     Ok(Opened { conn, path, opens, clean, lock })
+}
+
+/// Makes the file if it is not there, for its owner alone; SQLite gives the files beside it the same
+/// rights.
+pub(super) fn create_private(path: &Path) -> Result<()> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != Io::AlreadyExists => {
+            Err(Error::config(format!("{}: cannot be made: {error}", path.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A connection that can only read.
