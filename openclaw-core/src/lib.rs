@@ -15,6 +15,7 @@ pub mod memory;
 pub mod message;
 pub mod policy;
 pub mod provider;
+pub mod secret;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
