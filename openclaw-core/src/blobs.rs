@@ -1,11 +1,19 @@
 //! Content-addressed storage of what is too large for a row: media, files, long tool output.
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{error::Result, time::Timestamp};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    time::{Clock as _, SystemClock, Timestamp},
+};
 
 /// The address of a blob: the SHA-256 of its bytes in lower-case hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -28,8 +36,8 @@ impl BlobId {
         if text.len() == 64 && text.bytes().all(fits) {
             return Ok(Self(text.to_owned()));
         }
-        Err(crate::Error::new(
-            crate::ErrorKind::InvalidInput,
+        Err(Error::new(
+            ErrorKind::InvalidInput,
             format!("blob id {text:?}: expected 64 lower-case hexadecimal digits"),
         ))
     }
@@ -45,7 +53,7 @@ impl BlobId {
 /// # Contract
 ///
 /// - A blob is durable when [`put`](Self::put) returns, so an entry that names it may be committed.
-/// - The same bytes twice are one blob.
+/// - The same bytes twice are one blob, stored when they were put last.
 /// - [`get`](Self::get) never returns bytes that do not match their address.
 #[async_trait]
 pub trait Blobs: Send + Sync + 'static {
@@ -77,4 +85,99 @@ pub trait Blobs: Send + Sync + 'static {
         before: Timestamp,
         live: &(dyn for<'a> Fn(&'a BlobId) -> bool + Sync),
     ) -> Result<u64>;
+}
+
+/// Keeps blobs in memory and forgets them with the last clone.
+#[derive(Clone, Debug, Default)]
+pub struct InMemoryBlobs {
+    quota: Option<u64>,
+    kept: Arc<Mutex<Kept>>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    used: u64,
+    blobs: HashMap<BlobId, (Timestamp, Bytes)>,
+}
+
+impl InMemoryBlobs {
+    /// Empty, without a quota.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same blobs, refusing what would bring them above `bytes` in all.
+    #[must_use]
+    pub fn with_quota(mut self, bytes: u64) -> Self {
+        self.quota = Some(bytes);
+        self
+    }
+
+    /// Changes what is stored under `id`, as a failing disk does.
+    #[cfg(feature = "testing")]
+    pub(crate) fn damage(&self, id: &BlobId) {
+        if let Some((_, bytes)) = self.kept().blobs.get_mut(id) {
+            *bytes = bytes.iter().map(|byte| !byte).collect();
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Blobs for InMemoryBlobs {
+    async fn put(&self, bytes: Bytes) -> Result<BlobId> {
+        let id = BlobId::of(&bytes);
+        let kept = &mut *self.kept();
+        let size = bytes.len() as u64;
+        let before = kept.blobs.get(&id).map_or(0, |(_, old)| old.len() as u64);
+        let used = kept.used - before + size;
+        if self.quota.is_some_and(|quota| used > quota) {
+            return Err(Error::new(
+                ErrorKind::Exhausted,
+                "the blobs' quota is full; sweep, or raise it",
+            )
+            .with("bytes", size));
+        }
+        kept.used = used;
+        kept.blobs.insert(id.clone(), (SystemClock.now(), bytes));
+        Ok(id)
+    }
+
+    async fn get(&self, id: &BlobId) -> Result<Bytes> {
+        let found = self.kept().blobs.get(id).map(|(_, bytes)| bytes.clone());
+        let bytes = found.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "no such blob").with("blob", id.as_str())
+        })?;
+        if BlobId::of(&bytes) != *id {
+            return Err(Error::new(
+                ErrorKind::InvalidData,
+                "the stored bytes do not match their address",
+            )
+            .with("blob", id.as_str()));
+        }
+        Ok(bytes)
+    }
+
+    async fn remove(&self, id: &BlobId) -> Result<()> {
+        let kept = &mut *self.kept();
+        if let Some((_, bytes)) = kept.blobs.remove(id) {
+            kept.used -= bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    async fn sweep(
+        &self,
+        before: Timestamp,
+        live: &(dyn for<'a> Fn(&'a BlobId) -> bool + Sync),
+    ) -> Result<u64> {
+        let kept = &mut *self.kept();
+        let count = kept.blobs.len();
+        kept.blobs.retain(|id, (at, _)| *at >= before || live(id));
+        kept.used = kept.blobs.values().map(|(_, bytes)| bytes.len() as u64).sum();
+        Ok((count - kept.blobs.len()) as u64)
+    }
 }

@@ -157,6 +157,15 @@ pub struct Capabilities {
     pub buttons: bool,
     /// [`Content::Media`](crate::message::Content::Media) can be sent; without it its name is.
     pub media: bool,
+    /// [`Content::Location`](crate::message::Content::Location) can be sent; without it its
+    /// coordinates are.
+    pub location: bool,
+    /// [`Content::Contact`](crate::message::Content::Contact) can be sent; without it name and
+    /// number are.
+    pub contact: bool,
+    /// [`Content::Mention`](crate::message::Content::Mention) notifies whom it names; without it the
+    /// name is text.
+    pub mention: bool,
     /// The longest text of one message.
     pub max_text: TextLimit,
     /// How many messages a minute the account may send; `None` is no limit.
@@ -177,6 +186,9 @@ impl Capabilities {
             typing: false,
             buttons: false,
             media: false,
+            location: false,
+            contact: false,
+            mention: false,
             max_text: TextLimit { units: usize::MAX, unit: TextUnit::Bytes },
             messages_per_minute: None,
             local: false,

@@ -4,6 +4,7 @@ pub mod access;
 pub mod agent;
 pub mod blobs;
 pub mod channel;
+pub mod delivery;
 pub mod error;
 pub mod event;
 pub mod gateway;
@@ -11,11 +12,13 @@ pub mod hook;
 pub mod http_client;
 mod id;
 pub mod label;
+pub mod layer;
 pub mod memory;
 pub mod message;
 pub mod policy;
 pub mod provider;
 pub mod secret;
+mod session;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -30,6 +33,7 @@ pub use schemars;
 pub use serde_json;
 
 pub use error::{Error, ErrorKind, Result, Retry};
+pub use gateway::{Gateway, GatewayBuilder, Handle};
 pub use id::{
     AccountId, AgentId, ApprovalId, CallId, Conversation, ConversationKind, EventKey, MessageId,
     ModelId, NodeId, OutboundKey, PeerId, ProviderId, Seq, SessionId, SessionKey, ThreadId, TurnId,

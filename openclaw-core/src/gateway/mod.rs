@@ -1,5 +1,30 @@
-//! The hub.
+//! The hub: it owns channels, agents, the store and delivery, and routes every message.
 
-pub(crate) mod ingress;
+mod bindings;
+mod builder;
+mod commands;
+mod directory;
+mod door;
+mod handle;
+mod hub;
+mod ingress;
+mod listen;
+mod plan;
+mod typed;
 
+pub use crate::session::{APPROVAL_TTL, LogView, MAX_RESULT_BYTES, TOOL_GRACE};
+pub use bindings::Binding;
+pub use builder::{GatewayBuilder, IntoChannel, IntoProvider, IntoStore};
+pub use commands::COMMANDS;
+pub use directory::{MAX_PENDING_PAIRINGS, PAIRING_CODE_CHARS, PAIRING_TTL, PairingRequest};
+pub use handle::{API_ACCOUNT, Approval, Ask, Gateway, Handle, Reply, ReplyStream, SHUTDOWN_GRACE};
+pub use hub::{COLLECT_ABOVE, LEASE_TTL, MAX_PENDING, MAX_SESSION_PENDING, SESSION_CACHE};
 pub use ingress::Ingress;
+pub use typed::MAX_REPAIRS;
+
+pub(crate) use commands::{Command, approval_token};
+pub(crate) use directory::Directory;
+pub(crate) use hub::{Answered, Hub, LIMITS, Wake};
+#[cfg(feature = "testing")]
+pub(crate) use ingress::Accept;
+pub(crate) use plan::{AgentPlan, Plan, ToolPlan};

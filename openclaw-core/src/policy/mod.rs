@@ -3,14 +3,21 @@
 //! [`decide`] is a pure total function. It is the only maker of a [`Permit`], and a permit the only
 //! way to a [`ToolContext`](crate::tool::ToolContext), so a call that was not decided does not compile.
 
+mod arguments;
 mod decide;
+pub(crate) mod envelope;
+mod explain;
+mod invisible;
 mod permit;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use serde::{Deserialize, Serialize};
 
 pub use decide::decide;
 pub(crate) use decide::redeem;
+pub use explain::explain;
 pub(crate) use permit::canonical;
 pub use permit::{CallHash, Permit};
 pub use values::Task;
@@ -114,9 +121,13 @@ pub enum Verdict {
 /// Why a call was not simply allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
-    /// Which rule spoke.
+    /// The first rule that spoke.
     pub rule: Rule,
-    /// The values that it spoke about, and where they came from.
+    /// The other rules that ask as well: leave overrules them all, so whoever gives it has to know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Rule>,
+    /// Of an ask: every value of the call, and where each came from. A refusal needs nobody's
+    /// judgement, so it lists none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub provenance: Vec<Provenance>,
 }
@@ -124,12 +135,15 @@ pub struct Reason {
 /// Where a value of a call came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
-    /// The argument's name.
+    /// The argument's name; an element of a critical array has its index behind it, as in `to[0]`.
     pub argument: String,
     /// Its value as JSON text, whole.
     pub value: String,
     /// Its label.
     pub label: Label,
+    /// The rules that ask because of this value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub because: Vec<Rule>,
 }
 
 /// The rules, in the order in which they are tried.
@@ -137,6 +151,8 @@ pub struct Provenance {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Rule {
+    /// The declaration is that of another tool than the call names.
+    WrongTool,
     /// The agent may not use the tool.
     NotPermitted,
     /// Changing how the gateway works from a context that anybody may have written to.
@@ -156,4 +172,20 @@ pub enum Rule {
     ExecuteUnsealed,
     /// The agent's permissions say so.
     PermissionAsks,
+}
+
+impl Rule {
+    /// All of them, in order.
+    pub const ALL: [Self; 10] = [
+        Self::WrongTool,
+        Self::NotPermitted,
+        Self::ConfigureFromUntrusted,
+        Self::ConfigureByOther,
+        Self::TooConfidential,
+        Self::AudienceTooWide,
+        Self::CriticalFromUntrusted,
+        Self::ReadCarriesOut,
+        Self::ExecuteUnsealed,
+        Self::PermissionAsks,
+    ];
 }

@@ -13,8 +13,9 @@ pub use completion::{Completion, CompletionEvent, CompletionStream, FinishReason
 pub use embedder::{Embedder, Embedding};
 
 use crate::{
+    access::Principal,
     error::Result,
-    id::{ModelId, ProviderId},
+    id::{AgentId, ModelId, ProviderId},
     message::Content,
     time::Cancel,
 };
@@ -72,6 +73,10 @@ pub struct CallContext {
     pub cancel: Cancel,
     /// A stable, opaque name of the session, for providers that route by it to a warm cache.
     pub session: Option<Arc<str>>,
+    /// The agent that asks, for layers that account for it.
+    pub agent: Option<AgentId>,
+    /// Whose turn it is, for layers that account for it.
+    pub principal: Option<Principal>,
 }
 
 impl CallContext {
@@ -84,6 +89,13 @@ impl CallContext {
     #[must_use]
     pub fn with_cancel(mut self, cancel: Cancel) -> Self {
         self.cancel = cancel;
+        self
+    }
+
+    /// The same, asked by `agent` in a turn of `principal`.
+    #[must_use]
+    pub fn on_behalf_of(mut self, agent: AgentId, principal: Principal) -> Self {
+        (self.agent, self.principal) = (Some(agent), Some(principal));
         self
     }
 }

@@ -3,9 +3,22 @@
 //! Conformance suites, one for each trait: a suite's cases are the trait's contract, and each case
 //! fails on at least one of the faulty doubles that stand beside it.
 
+pub mod blobs;
 pub mod channel;
+mod clock;
+mod loopback;
+pub mod memory;
+mod memory_faulty;
 pub mod scripted;
+pub mod store;
 pub mod suite;
+pub mod tool;
+mod tool_call;
+mod tool_faulty;
 
+pub use clock::{SeededEntropy, TestClock};
+pub use loopback::{Loopback, Person, Shown};
+pub use memory::MemoryDouble;
 pub use scripted::{Scripted, Step};
 pub use suite::{Suite, Verdict};
+pub use tool::{TestCall, tool_context};

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use context::ToolContext;
-pub(crate) use context::{Progress, ToolEnvironment};
+pub(crate) use context::{State, ToolEnvironment};
 pub use function::{FnTool, tool_fn, tool_fn_with};
 pub use output::{Outgoing, ToolOutput};
 pub use spec::{Capability, Confinement, Critical, CriticalArg, Effect, ToolSpec, ValueKind};

@@ -233,7 +233,8 @@ impl ToolSpec {
         self
     }
 
-    /// Declares a critical argument; once one is declared, only declared ones are critical.
+    /// Declares a critical argument; once one is declared, the other properties that the input schema
+    /// names are not critical. Declared twice with different kinds, it may be either.
     #[must_use]
     pub fn critical(mut self, name: impl Into<String>, kind: ValueKind) -> Self {
         let arg = CriticalArg { name: name.into(), kind };

@@ -1,5 +1,7 @@
 //! The entries of a session's log. An entry *is* the event: what recovery reads is what happened.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::Limits;
@@ -10,7 +12,7 @@ use crate::{
     label::Label,
     message::{Call, Message, Part},
     policy::{CallHash, Verdict},
-    provider::Usage,
+    provider::{ResponseFormat, Usage},
     store::InputId,
     time::Timestamp,
     tool::Effect,
@@ -58,6 +60,12 @@ pub enum Entry {
         inputs: Vec<InputId>,
         /// How much it may take.
         limits: Limits,
+        /// What the request carries for tools.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        attributes: BTreeMap<String, String>,
+        /// The form that the answer must have.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        format: Option<ResponseFormat>,
     },
     /// Messages joined the turn.
     Joined {

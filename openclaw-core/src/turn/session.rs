@@ -16,11 +16,11 @@ use super::{
 use crate::{
     access::Principal,
     error::{Error, ErrorKind, Result},
-    id::{ApprovalId, CallId, Seq, SessionId, TurnId},
+    id::{ApprovalId, CallId, EventKey, Seq, SessionId, TurnId},
     label::{Integrity, Label},
     message::{Call, Content, Message, Part},
     policy::{CallHash, Task, Verdict, canonical},
-    provider::Usage,
+    provider::{ResponseFormat, Usage},
     store::InputId,
     time::Timestamp,
     tool::Effect,
@@ -87,6 +87,9 @@ pub struct Turn {
     started_at: Timestamp,
     limits: Limits,
     inputs: Vec<InputId>,
+    attributes: Arc<BTreeMap<String, String>>,
+    format: Option<ResponseFormat>,
+    keys: Vec<EventKey>,
     task: Task,
     calls: Vec<CallState>,
     asks: Vec<AskedCall>,
@@ -121,6 +124,21 @@ impl Turn {
     /// The inputs that it answers.
     pub fn inputs(&self) -> &[InputId] {
         &self.inputs
+    }
+
+    /// The events that it answers.
+    pub fn keys(&self) -> &[EventKey] {
+        &self.keys
+    }
+
+    /// What the request carries for tools.
+    pub fn attributes(&self) -> &Arc<BTreeMap<String, String>> {
+        &self.attributes
+    }
+
+    /// The form that the answer must have.
+    pub fn format(&self) -> Option<&ResponseFormat> {
+        self.format.as_ref()
     }
 
     /// What its principal said in it.
@@ -226,10 +244,11 @@ impl Turn {
         }
     }
 
-    /// Adds what the principal said in their own words to the task.
+    /// Takes note of the events, and of what the principal said in their own words.
     fn hear(&mut self, messages: &[Message]) {
         for message in messages {
-            let Message::User { from, parts, .. } = message else { continue };
+            let Message::User { from, parts, key, .. } = message else { continue };
+            self.keys.extend(key.clone());
             for part in parts {
                 let own = *from == self.principal && part.label.integrity >= Integrity::User;
                 if let (true, Some(text)) = (own, part.content.as_text()) {
@@ -401,9 +420,9 @@ impl Session {
                     turns: *turns,
                 };
             }
-            Entry::Started { cause, principal, messages, inputs, limits } => {
+            Entry::Started { .. } => {
                 self.idle()?;
-                self.started(seq, at, cause, principal, messages, inputs, *limits);
+                self.started(seq, at, entry);
             }
             Entry::Joined { messages, inputs } => self.joined(messages, inputs)?,
             Entry::Noted { message } => {
@@ -442,10 +461,12 @@ impl Session {
                             };
                             turn.asks.push(ask.clone());
                         }
-                        (Verdict::Ask { .. }, None) | (Verdict::Deny { .. }, _) => {
-                            self.finish(decision.call, true, vec![notice(
-                                "Refused by policy. Do not try it again in another way; tell the user.",
-                            )])?;
+                        (Verdict::Ask { reason }, None) | (Verdict::Deny { reason }, _) => {
+                            let text = format!(
+                                "Refused by policy ({}). Do not try it in another way; tell the user.",
+                                reason.rule
+                            );
+                            self.finish(decision.call, true, vec![notice(text)])?;
                         }
                     }
                 }
@@ -510,23 +531,21 @@ impl Session {
         self.history.push(Arc::new(message));
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of one entry")]
-    fn started(
-        &mut self,
-        seq: Seq,
-        at: Timestamp,
-        cause: &Cause,
-        principal: &Principal,
-        messages: &[Message],
-        inputs: &[InputId],
-        limits: Limits,
-    ) {
+    fn started(&mut self, seq: Seq, at: Timestamp, entry: &Entry) {
+        let Entry::Started { cause, principal, messages, inputs, limits, attributes, format } =
+            entry
+        else {
+            return;
+        };
         let mut turn = Turn {
             id: TurnId(seq),
             principal: principal.clone(),
             started_at: at,
-            limits,
-            inputs: inputs.to_vec(),
+            limits: *limits,
+            inputs: inputs.clone(),
+            attributes: Arc::new(attributes.clone()),
+            format: format.clone(),
+            keys: Vec::new(),
             task: Task::new(),
             calls: Vec::new(),
             asks: Vec::new(),

@@ -12,7 +12,7 @@ use crate::{
     channel::{Accepted, ChannelContext, Refusal},
     error::{Error, ErrorKind, Result},
     event::{EventKind, Events},
-    gateway::{Ingress, ingress::Accept},
+    gateway::{Accept, Ingress},
     id::{EventKey, SessionKey, TurnId},
     message::Inbound,
     time::{Cancel, SystemClock},

@@ -1,0 +1,439 @@
+//! Lanes: one conversation's outgoing rows, in order, one in flight.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{
+    channel::{Channel, ChannelContext, Delivery as Semantics},
+    error::{Error, ErrorKind, Result, Retry},
+    event::EventKind,
+    gateway::{Hub, LIMITS},
+    id::{AccountId, Conversation, EventKey, SessionKey},
+    message::{Action, Receipt, Sent},
+    session::Input,
+    store::{NewInput, OutboundId, OutboundRow, OutboundState, Settlement},
+};
+
+/// How long delivery of a message is tried.
+pub const DELIVERY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+/// The first pause after a failure; it doubles with each.
+pub const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+/// The longest pause between two tries.
+pub const MAX_BACKOFF: Duration = Duration::from_secs(300);
+/// How many rows of a lane are read at once.
+const ROWS_AT_ONCE: usize = 16;
+
+/// What to do with a message of which nobody can know whether it was sent.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUnknown {
+    /// Send it again; it may be seen twice. Each time is logged.
+    #[default]
+    AtLeastOnce,
+    /// Leave it; it may never be seen. The owner is told.
+    AtMostOnce,
+}
+
+#[derive(Clone)]
+pub(crate) struct Delivery(Arc<Inner>);
+
+struct Inner {
+    on_unknown: OnUnknown,
+    hub: OnceLock<Weak<Hub>>,
+    lanes: Mutex<HashMap<Conversation, Arc<Notify>>>,
+    /// Rows that a former process may have sent without recording it.
+    old: Mutex<HashSet<OutboundId>>,
+    paces: Mutex<HashMap<AccountId, Instant>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What became of a row, for its lane.
+enum Done {
+    /// It is settled; the next one may go.
+    Settled,
+    /// It is given up, and the rest of its message with it.
+    GivenUp,
+    /// It must wait, and all behind it with it.
+    Later(Duration),
+}
+
+impl Delivery {
+    pub(crate) fn new(on_unknown: OnUnknown) -> Self {
+        Self(Arc::new(Inner {
+            on_unknown,
+            hub: OnceLock::new(),
+            lanes: Mutex::default(),
+            old: Mutex::default(),
+            paces: Mutex::default(),
+        }))
+    }
+
+    /// Connects it to its hub; before that it delivers nothing.
+    pub(crate) fn connect(&self, hub: Weak<Hub>) {
+        // The builder does this once.
+        let _ = self.0.hub.set(hub);
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        lock(&self.0.lanes).is_empty()
+    }
+
+    fn hub(&self) -> Option<Arc<Hub>> {
+        self.0.hub.get().and_then(Weak::upgrade)
+    }
+
+    /// Takes up what a former process left.
+    pub(crate) async fn recover(&self, account: &AccountId) -> Result<()> {
+        let Some(hub) = self.hub() else { return Ok(()) };
+        let lanes = hub.store.lanes(account).await?;
+        for lane in &lanes {
+            let mut after = OutboundId::default();
+            loop {
+                let rows = hub.store.lane(lane, after, 512).await?;
+                let Some(last) = rows.last() else { break };
+                after = last.id;
+                lock(&self.0.old).extend(rows.iter().map(|row| row.id));
+            }
+        }
+        self.wake(lanes);
+        Ok(())
+    }
+
+    /// Something may have to be sent there.
+    pub(crate) fn wake(&self, lanes: impl IntoIterator<Item = Conversation>) {
+        let Some(hub) = self.hub() else { return };
+        for lane in lanes {
+            let notify = {
+                let mut open = lock(&self.0.lanes);
+                if let Some(notify) = open.get(&lane) {
+                    notify.notify_one();
+                    continue;
+                }
+                let notify = Arc::new(Notify::new());
+                open.insert(lane.clone(), Arc::clone(&notify));
+                notify
+            };
+            let (delivery, weak) = (self.clone(), Arc::downgrade(&hub));
+            hub.spawn(async move { delivery.run_lane(&weak, lane, &notify).await });
+        }
+    }
+
+    /// Performs what is never stored, such as typing; whether it worked does not matter.
+    pub(crate) fn hint(&self, to: &Conversation, action: Action) {
+        let Some(hub) = self.hub() else { return };
+        let plan = hub.plan();
+        let Some(channel) = plan.channels.get(&to.account).map(Arc::clone) else { return };
+        let (cx, to) = (hub.channel_context(), to.clone());
+        hub.spawn(async move {
+            if let Err(error) = channel.perform(&cx, &to, &action).await {
+                tracing::debug!(conversation = %to, error = ?error, "a hint was not shown");
+            }
+        });
+    }
+
+    async fn run_lane(&self, hub: &Weak<Hub>, lane: Conversation, notify: &Notify) {
+        let mut failures = 0_u32;
+        loop {
+            let Some(hub) = hub.upgrade() else { return };
+            let pause = match self.drain_lane(&hub, &lane).await {
+                Ok(Some(pause)) => Some(pause),
+                Ok(None) => {
+                    failures = 0;
+                    None
+                }
+                Err(error) => {
+                    failures += 1;
+                    tracing::warn!(conversation = %lane, error = ?error, "the outbox cannot be used");
+                    Some(backoff(failures))
+                }
+            };
+            drop(hub);
+            match pause {
+                // Nothing that arrives meanwhile may overtake what waits.
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => {
+                    let mut lanes = lock(&self.0.lanes);
+                    use futures_util::FutureExt as _;
+                    if notify.notified().now_or_never().is_none() {
+                        lanes.remove(&lane);
+                        drop(lanes);
+                        if let Some(hub) = self.hub() {
+                            hub.rested();
+                        }
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Delivers what the lane holds; how long to wait if its head must.
+    async fn drain_lane(&self, hub: &Arc<Hub>, lane: &Conversation) -> Result<Option<Duration>> {
+        let plan = hub.plan();
+        let Some(channel) = plan.channels.get(&lane.account).map(Arc::clone) else {
+            tracing::warn!(account = %lane.account, "no such channel; its messages wait");
+            return Ok(None);
+        };
+        let cx = hub.channel_context();
+        loop {
+            let rows = hub.store.lane(lane, OutboundId::default(), ROWS_AT_ONCE).await?;
+            if rows.is_empty() {
+                return Ok(None);
+            }
+            for row in rows {
+                match self.deliver(hub, channel.as_ref(), &cx, &row).await? {
+                    Done::Later(pause) => return Ok(Some(pause)),
+                    Done::Settled => {}
+                    // What was read of its message is out of date.
+                    Done::GivenUp => break,
+                }
+            }
+        }
+    }
+
+    async fn deliver(
+        &self,
+        hub: &Arc<Hub>,
+        channel: &dyn Channel,
+        cx: &ChannelContext,
+        row: &OutboundRow,
+    ) -> Result<Done> {
+        let now = hub.now();
+        if let Some(at) = row.not_before.filter(|at| *at > now) {
+            return Ok(Done::Later(at.since(now)));
+        }
+        if now.since(row.new.at) > DELIVERY_TTL {
+            let error = Error::new(ErrorKind::Timeout, "it could not be delivered for a day");
+            return self.give_up(hub, row, &error).await;
+        }
+        let old = lock(&self.0.old).remove(&row.id);
+        let sending = matches!(row.state, OutboundState::Sending { .. });
+        if old || sending {
+            match self.resolve_old(hub, channel, cx, row, sending).await? {
+                Some(done) => return Ok(done),
+                None => {
+                    tracing::info!(key = %row.new.key, "sending again what an earlier run may have sent")
+                }
+            }
+        }
+        let action = match self.resolve_edit(hub, row).await? {
+            Some(action) => action,
+            None => {
+                let error = Error::new(ErrorKind::NotFound, "what it edits was never sent");
+                return self.give_up(hub, row, &error).await;
+            }
+        };
+        self.pace(channel).await;
+        if channel.capabilities().delivery == Semantics::Blind {
+            hub.store.claim(row.id, hub.now()).await?;
+        }
+        match channel.perform(cx, &row.new.conversation, &action).await {
+            Ok(Sent::Yes(receipt)) => self.sent(hub, row, receipt).await,
+            Ok(Sent::Unknown(error)) => self.unknown(hub, channel, cx, row, error).await,
+            Err(error) => self.failed(hub, row, error).await,
+        }
+    }
+
+    /// What an earlier process may have sent: settled if that is known now, `None` to send it.
+    async fn resolve_old(
+        &self,
+        hub: &Arc<Hub>,
+        channel: &dyn Channel,
+        cx: &ChannelContext,
+        row: &OutboundRow,
+        sending: bool,
+    ) -> Result<Option<Done>> {
+        let age = hub.now().since(row.new.at);
+        match channel.capabilities().delivery {
+            Semantics::Keyed { window } if age <= window => Ok(None),
+            Semantics::Searchable { window } if age <= window => {
+                self.look_up(hub, channel, cx, row).await
+            }
+            // On a blind channel a row is claimed before it is sent, so what is only pending was not.
+            Semantics::Blind if !sending => Ok(None),
+            _ => self.settle_unknown(hub, row).await,
+        }
+    }
+
+    async fn look_up(
+        &self,
+        hub: &Arc<Hub>,
+        channel: &dyn Channel,
+        cx: &ChannelContext,
+        row: &OutboundRow,
+    ) -> Result<Option<Done>> {
+        let Some(lookup) = channel.extras().lookup else {
+            return self.settle_unknown(hub, row).await;
+        };
+        match lookup.lookup(cx, &row.new.conversation, &row.new.key).await {
+            Ok(Some(receipt)) => self.sent(hub, row, receipt).await.map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => {
+                tracing::warn!(key = %row.new.key, error = ?error, "what was sent cannot be looked up");
+                // It stays old: it is looked up again before it is sent.
+                lock(&self.0.old).insert(row.id);
+                Ok(Some(Done::Later(pause_of(&error, row.attempts + 1))))
+            }
+        }
+    }
+
+    /// Nobody can know: by the owner's choice it is sent again (`None`) or left.
+    async fn settle_unknown(&self, hub: &Arc<Hub>, row: &OutboundRow) -> Result<Option<Done>> {
+        let error = ErrorKind::Unavailable;
+        self.emit(hub, row, EventKind::DeliveryFailed { key: row.new.key.clone(), error });
+        tracing::warn!(key = %row.new.key, conversation = %row.new.conversation, "nobody knows whether this was sent");
+        if self.0.on_unknown == OnUnknown::AtLeastOnce {
+            return Ok(None);
+        }
+        hub.store.settle(row.id, Settlement::Unknown).await?;
+        let text = format!(
+            "Nobody can know whether a message to {} was sent. It is not sent again.",
+            row.new.conversation
+        );
+        hub.tell_owner(&format!("unknown/{}", row.new.key), text).await;
+        Ok(Some(Done::Settled))
+    }
+
+    async fn unknown(
+        &self,
+        hub: &Arc<Hub>,
+        channel: &dyn Channel,
+        cx: &ChannelContext,
+        row: &OutboundRow,
+        error: Error,
+    ) -> Result<Done> {
+        tracing::warn!(key = %row.new.key, error = ?error, "a send was cut off");
+        let settled = match channel.capabilities().delivery {
+            Semantics::Keyed { .. } => None,
+            Semantics::Searchable { .. } => self.look_up(hub, channel, cx, row).await?,
+            Semantics::Blind => self.settle_unknown(hub, row).await?,
+        };
+        match settled {
+            Some(done) => Ok(done),
+            None => self.again(hub, row, &error).await,
+        }
+    }
+
+    async fn failed(&self, hub: &Arc<Hub>, row: &OutboundRow, error: Error) -> Result<Done> {
+        if error.is_transient() {
+            tracing::info!(key = %row.new.key, error = ?error, attempt = row.attempts + 1, "not sent; it is tried again");
+            return self.again(hub, row, &error).await;
+        }
+        self.give_up(hub, row, &error).await
+    }
+
+    async fn again(&self, hub: &Arc<Hub>, row: &OutboundRow, error: &Error) -> Result<Done> {
+        let pause = pause_of(error, row.attempts + 1);
+        hub.store.settle(row.id, Settlement::Retry { at: hub.now().after(pause) }).await?;
+        Ok(Done::Later(pause))
+    }
+
+    async fn sent(&self, hub: &Arc<Hub>, row: &OutboundRow, receipt: Receipt) -> Result<Done> {
+        hub.store.settle(row.id, Settlement::Sent(receipt)).await?;
+        self.emit(hub, row, EventKind::Delivered { key: row.new.key.clone() });
+        Ok(Done::Settled)
+    }
+
+    /// Gives a row and the rest of its message up; its session and the owner are told.
+    async fn give_up(&self, hub: &Arc<Hub>, row: &OutboundRow, error: &Error) -> Result<Done> {
+        tracing::error!(key = %row.new.key, conversation = %row.new.conversation, error = ?error, "a message is given up");
+        let key = &row.new.key;
+        if let Some(session) = &row.new.session {
+            let text = format!(
+                "A message to {} could not be delivered: {}.",
+                row.new.conversation,
+                error.public_text()
+            );
+            let input = NewInput {
+                session: session.clone(),
+                account: row.new.conversation.account.clone(),
+                key: EventKey::event(&format!("delivery:{key}")),
+                control: false,
+                at: hub.now(),
+                payload: Input::Note { text }.encode()?,
+            };
+            hub.store.accept(vec![input], LIMITS).await?;
+        }
+        hub.store.settle(row.id, Settlement::Failed(error.kind())).await?;
+        self.emit(hub, row, EventKind::DeliveryFailed { key: key.clone(), error: error.kind() });
+        if hub.plan().owner_conversation().as_ref() != Some(&row.new.conversation) {
+            let text =
+                format!("A message to {} could not be delivered: {error}", row.new.conversation);
+            hub.tell_owner(&format!("delivery/{key}"), text).await;
+        }
+        if let Some(session) = &row.new.session {
+            hub.wake(session);
+        }
+        Ok(Done::GivenUp)
+    }
+
+    /// The action, with the id of the message that it edits; `None` if that was never sent.
+    async fn resolve_edit(&self, hub: &Hub, row: &OutboundRow) -> Result<Option<Action>> {
+        let (Some(sent), Action::Edit { content, .. }) = (&row.new.edits, &row.new.action) else {
+            return Ok(Some(row.new.action.clone()));
+        };
+        let message = match hub.store.outbound(sent).await? {
+            Some(OutboundRow { state: OutboundState::Sent { receipt }, .. }) => {
+                receipt.messages.into_iter().next()
+            }
+            _ => None,
+        };
+        Ok(message.map(|message| Action::Edit { message, content: content.clone() }))
+    }
+
+    /// Waits for the account's next free moment. Lanes have one send in flight each and are served in
+    /// the order in which they came, so none starves another.
+    async fn pace(&self, channel: &dyn Channel) {
+        let Some(rate) = channel.capabilities().messages_per_minute.filter(|rate| *rate > 0) else {
+            return;
+        };
+        let interval = Duration::from_secs(60) / rate;
+        let at = {
+            let mut paces = lock(&self.0.paces);
+            let next = paces.entry(channel.id().clone()).or_insert_with(Instant::now);
+            let at = (*next).max(Instant::now());
+            *next = at + interval;
+            at
+        };
+        tokio::time::sleep_until(at).await;
+    }
+
+    fn emit(&self, hub: &Hub, row: &OutboundRow, kind: EventKind) {
+        if let Some(session) = &row.new.session {
+            hub.emit(session, None, kind);
+        } else {
+            // What no session caused is shown under the place that it goes to.
+            let place = row.new.conversation.clone();
+            hub.emit(&SessionKey::new("gateway".into(), place), None, kind);
+        }
+    }
+}
+
+fn backoff(attempt: u32) -> Duration {
+    FIRST_BACKOFF.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(MAX_BACKOFF)
+}
+
+fn pause_of(error: &Error, attempt: u32) -> Duration {
+    match error.retry() {
+        Retry::After(pause) => pause,
+        Retry::Never | Retry::Backoff => backoff(attempt),
+    }
+}

@@ -1,0 +1,11 @@
+//! What leaves: how it is cut to a platform's measure and how it gets there.
+
+mod degrade;
+mod lanes;
+mod markdown;
+mod split;
+
+pub use degrade::{Degraded, Loss, degrade};
+pub(crate) use lanes::Delivery;
+pub use lanes::{DELIVERY_TTL, FIRST_BACKOFF, MAX_BACKOFF, OnUnknown};
+pub use split::split;

@@ -1,0 +1,275 @@
+//! What stands behind the door: access control and routing, then one durable commit.
+
+use std::sync::{Arc, Weak};
+
+use async_trait::async_trait;
+
+use super::{
+    commands::{Command, parse, parse_token},
+    hub::{Hub, LIMITS},
+    ingress::Accept,
+    plan::Plan,
+};
+use crate::{
+    access::{Judgement, Principal},
+    channel::{Accepted, MAX_INBOUND_BYTES, Refusal},
+    error::{Error, ErrorKind, Result},
+    hook::{HookContext, Verdict},
+    id::{OutboundKey, SessionKey},
+    label::Label,
+    message::{Content, Inbound, InboundKind, plain_text},
+    provider::ResponseFormat,
+    session::Input,
+    store::{AcceptOutcome, NewInput, NewOutbound},
+};
+
+/// The gateway as its channels see it. Weak: the gateway owns its channels.
+pub(crate) struct Door(pub(crate) Weak<Hub>);
+
+/// What becomes of an event before anything is stored.
+enum Judged {
+    Input(Box<NewInput>),
+    Refused(Refusal),
+}
+
+#[async_trait]
+impl Accept for Door {
+    async fn accept(&self, batch: Vec<Inbound>) -> Result<Vec<Accepted>> {
+        let hub = self.0.upgrade().ok_or_else(closed)?;
+        if hub.draining.is_cancelled() {
+            return Err(closed());
+        }
+        let plan = hub.plan();
+        let mut judged = Vec::with_capacity(batch.len());
+        for inbound in batch {
+            judged.push(judge(&hub, &plan, inbound).await?);
+        }
+        admit(&hub, judged).await
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Unavailable, "the gateway is shutting down and accepts nothing")
+}
+
+/// Accepts what was judged, in one commit, and wakes the sessions.
+async fn admit(hub: &Arc<Hub>, judged: Vec<Judged>) -> Result<Vec<Accepted>> {
+    let mut inputs = Vec::new();
+    let mut answers = Vec::with_capacity(judged.len());
+    for one in judged {
+        match one {
+            Judged::Refused(refusal) => answers.push(Some(Accepted::Refused(refusal))),
+            Judged::Input(input) => {
+                inputs.push(*input);
+                answers.push(None);
+            }
+        }
+    }
+    if inputs.is_empty() {
+        return Ok(answers.into_iter().flatten().collect());
+    }
+    let sessions: Vec<SessionKey> = inputs.iter().map(|input| input.session.clone()).collect();
+    let outcomes = hub.store.accept(inputs, LIMITS).await?;
+    let mut full = false;
+    let mut accepted = outcomes.into_iter().zip(&sessions).map(|(outcome, session)| match outcome {
+        AcceptOutcome::Added { id, dropped } => {
+            hub.wake(session);
+            if dropped > 0 {
+                tracing::warn!(%session, dropped, ?id, "session is overrun; its oldest inputs are dead letters");
+            }
+            (Accepted::New, (dropped > 0).then(|| session.clone()))
+        }
+        AcceptOutcome::Duplicate => (Accepted::Duplicate, None),
+        AcceptOutcome::Full => {
+            full = true;
+            (Accepted::New, None)
+        }
+    });
+    let mut overrun = Vec::new();
+    let mut all = Vec::with_capacity(answers.len());
+    for answer in answers {
+        let one = match answer {
+            Some(refused) => refused,
+            None => {
+                let (one, session) = accepted
+                    .next()
+                    .ok_or_else(|| Error::internal("the store answered too few inputs"))?;
+                overrun.extend(session);
+                one
+            }
+        };
+        all.push(one);
+    }
+    drop(accepted);
+    for session in overrun {
+        tell_overrun(hub, &session).await;
+    }
+    if full {
+        // What was added is durable under its key; when it comes again it is a duplicate.
+        return Err(Error::new(
+            ErrorKind::Exhausted,
+            "too many inputs are pending; none may be told as taken",
+        )
+        .with_retry(crate::Retry::Backoff));
+    }
+    Ok(all)
+}
+
+/// One notice an hour and session, however many are dropped.
+async fn tell_overrun(hub: &Hub, session: &SessionKey) {
+    let hour = hub.now().as_millis() / 3_600_000;
+    let key = OutboundKey::digest(&format!("overrun\0{session}\0{hour}"));
+    let text = "More messages came than I can work on. The oldest were set aside unanswered.";
+    let row = hub.outbound(session.conversation(), key, None, Content::text(text));
+    if let Err(error) = hub.write(Vec::new(), vec![row]).await {
+        tracing::error!(%session, error = ?error, "nobody could be told of dropped inputs");
+    }
+}
+
+async fn judge(hub: &Hub, plan: &Plan, inbound: Inbound) -> Result<Judged> {
+    let place = &inbound.conversation;
+    let owner = plan.is_owner(place, &inbound.sender.id);
+    let access = plan.access(&place.account);
+    let mentioned = inbound.mentioned || matches!(inbound.kind, InboundKind::Button { .. });
+    let judgement = if owner && plan.capabilities(&place.account).is_some_and(|c| c.local) {
+        Judgement::Admit
+    } else {
+        access.judge(place.kind, &place.peer, &inbound.sender.id, owner, mentioned)
+    };
+    match judgement {
+        Judgement::Admit => {}
+        Judgement::Pair if hub.directory.is_paired(&place.account, &inbound.sender.id) => {}
+        Judgement::Pair => return pair(hub, &inbound).await,
+        Judgement::NotAllowed => return Ok(Judged::Refused(Refusal::NotAllowed)),
+        Judgement::NotMentioned => return Ok(Judged::Refused(Refusal::NotMentioned)),
+        Judgement::Disabled => return Ok(Judged::Refused(Refusal::Disabled)),
+    }
+    let principal = if owner {
+        Principal::Owner
+    } else {
+        Principal::Peer { account: place.account.clone(), user: inbound.sender.id.clone() }
+    };
+    let agent = plan.agent_at(place, &inbound.attributes, hub.directory.route(place));
+    let confidentiality = match (owner, plan.agents.get(&agent)) {
+        (true, Some(agent)) => agent.agent.owner_confidentiality,
+        _ => access.peer_confidentiality,
+    };
+    let label = principal.label(confidentiality, &format!("{principal} at {place}"));
+    let session = SessionKey::new(agent, place.clone());
+    input(hub, plan, session, principal, label, inbound, None).await
+}
+
+/// Makes the input of an event that was let in.
+async fn input(
+    hub: &Hub,
+    plan: &Plan,
+    session: SessionKey,
+    principal: Principal,
+    label: Label,
+    inbound: Inbound,
+    format: Option<ResponseFormat>,
+) -> Result<Judged> {
+    for hook in &plan.hooks {
+        let cx = HookContext::new(&session, &principal, &label);
+        if let Verdict::Refuse(reason) = hook.on_inbound(cx, &inbound).await? {
+            tracing::info!(%session, reason, "a hook refused an event");
+            return Ok(Judged::Refused(Refusal::NotAllowed));
+        }
+    }
+    let command = match &inbound.kind {
+        InboundKind::Button { token } => parse_token(token),
+        InboundKind::Message => parse(&plain_text(&inbound.content)),
+        _ => None,
+    };
+    let (account, key) = (inbound.conversation.account.clone(), inbound.key.clone());
+    // An answer belongs to the session that asked, wherever it was given.
+    let mut session = session;
+    if let (Some(Command::Approve { approval, .. }), true) = (&command, principal.is_owner())
+        && let Some(asking) = hub.directory.session_of(approval)
+    {
+        session = asking;
+    }
+    let control = command.is_some();
+    let input = match command {
+        Some(command) => Input::Control { command, principal, from: inbound.conversation.clone() },
+        None => Input::Message { inbound, principal, label, format },
+    };
+    let payload = input.encode()?;
+    if payload.len() > MAX_INBOUND_BYTES {
+        return too_large(hub, &session, &key).await;
+    }
+    let at = hub.now();
+    Ok(Judged::Input(Box::new(NewInput { session, account, key, control, at, payload })))
+}
+
+/// The sender of what is too large is told, once.
+async fn too_large(hub: &Hub, session: &SessionKey, key: &crate::id::EventKey) -> Result<Judged> {
+    let reply = OutboundKey::digest(&format!("too large\0{session}\0{}", key.as_str()));
+    let text =
+        format!("That message is too large for me: at most {} KB.", MAX_INBOUND_BYTES / 1024);
+    let row = hub.outbound(session.conversation(), reply, None, Content::text(text));
+    hub.write(Vec::new(), vec![row]).await?;
+    Ok(Judged::Refused(Refusal::TooLarge))
+}
+
+/// Gives a stranger a code that the owner can let in; of a stranger nothing else is kept.
+async fn pair(hub: &Hub, inbound: &Inbound) -> Result<Judged> {
+    let place = &inbound.conversation;
+    let request = hub.directory.request_pairing(
+        place,
+        &inbound.sender.id,
+        inbound.sender.name.as_deref(),
+        hub.now(),
+        hub.sources.entropy.as_ref(),
+    )?;
+    let Some((request, records)) = request else {
+        return Ok(Judged::Refused(Refusal::Pairing));
+    };
+    let key = OutboundKey::digest(&format!("pairing\0{}\0{}", place.account, request.code));
+    let text = format!(
+        "I do not know you yet. Ask my owner to let you in with this code: {}. It can be used for one hour.",
+        request.code
+    );
+    let mut outbox = vec![hub.outbound(place, key.clone(), None, Content::text(text))];
+    outbox.extend(tell_pairing(hub, &request, key));
+    hub.write(records, outbox).await?;
+    Ok(Judged::Refused(Refusal::Pairing))
+}
+
+fn tell_pairing(
+    hub: &Hub,
+    request: &super::directory::PairingRequest,
+    key: OutboundKey,
+) -> Option<NewOutbound> {
+    let owner = hub.plan().owner_conversation()?;
+    let who = request.name.as_deref().unwrap_or("somebody");
+    let text = format!(
+        "{who} (id {} on {}) wants to write to me. To let them in: /pair CODE, with the code that they were given.",
+        request.user, request.account
+    );
+    let key = OutboundKey::digest(&format!("{key}\0owner"));
+    Some(hub.outbound(&owner, key, None, Content::text(text)))
+}
+
+/// Accepts a request of the application itself, in whose name it says.
+pub(crate) async fn accept_request(
+    hub: &Arc<Hub>,
+    session: SessionKey,
+    principal: Principal,
+    inbound: Inbound,
+    format: Option<ResponseFormat>,
+) -> Result<Accepted> {
+    if hub.draining.is_cancelled() {
+        return Err(closed());
+    }
+    let plan = hub.plan();
+    let confidentiality = match (&principal, plan.agents.get(session.agent())) {
+        (Principal::Owner, Some(agent)) => agent.agent.owner_confidentiality,
+        _ => plan.access(&inbound.conversation.account).peer_confidentiality,
+    };
+    let source = format!("{principal} at {}", inbound.conversation);
+    let label = principal.label(confidentiality, &source);
+    let judged = input(hub, &plan, session, principal, label, inbound, format).await?;
+    let answers = admit(hub, vec![judged]).await?;
+    answers.first().copied().ok_or_else(|| Error::internal("a request got no answer"))
+}

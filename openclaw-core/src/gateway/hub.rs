@@ -1,0 +1,416 @@
+//! What all parts of a running gateway share, and what starts the runs of its sessions.
+
+use std::{
+    collections::HashMap,
+    num::NonZeroUsize,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::FutureExt as _;
+use lru::LruCache;
+use tokio::{
+    sync::{Notify, Semaphore, oneshot},
+    task::JoinHandle,
+};
+use tokio_util::task::TaskTracker;
+
+use super::{directory::Directory, door::Door, ingress::Ingress, plan::Plan};
+use crate::{
+    channel::ChannelContext,
+    delivery::Delivery,
+    error::{Error, ErrorKind, Result},
+    event::{EventKind, Events},
+    id::{Conversation, EventKey, NodeId, OutboundKey, SessionKey, TurnId},
+    message::{Action, Content},
+    provider::Usage,
+    session,
+    store::{AcceptLimits, InputId, NewOutbound, RecordWrite, Store},
+    time::{Cancel, Sources, Timestamp},
+    turn::{Outcome, Session},
+};
+
+/// How many pending inputs the store holds at most; more are not accepted.
+pub const MAX_PENDING: u64 = 200_000;
+/// How many pending inputs a session holds at most; the oldest beyond it become dead letters.
+pub const MAX_SESSION_PENDING: u64 = 4_096;
+/// From how many pending messages on a session answers them together.
+pub const COLLECT_ABOVE: usize = 256;
+/// How many folded sessions are kept in memory.
+pub const SESSION_CACHE: usize = 256;
+/// How long a lease lasts without a heartbeat.
+pub const LEASE_TTL: Duration = Duration::from_secs(30);
+/// How many sessions are brought back at once after a start.
+const RECOVERING_AT_ONCE: usize = 32;
+/// The longest pause before a run that failed begins again.
+const MAX_RUN_BACKOFF: Duration = Duration::from_secs(60);
+
+pub(crate) const LIMITS: AcceptLimits =
+    AcceptLimits { total: MAX_PENDING, session: MAX_SESSION_PENDING };
+
+pub(crate) struct Hub {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sources: Sources,
+    pub(crate) events: Events,
+    pub(crate) node: NodeId,
+    pub(crate) directory: Directory,
+    pub(crate) delivery: Delivery,
+    /// Cancelled when no new work may begin.
+    pub(crate) draining: Cancel,
+    /// Cancelled when running work is to be dropped.
+    pub(crate) stopping: Cancel,
+    pub(crate) tasks: TaskTracker,
+    plan: RwLock<Arc<Plan>>,
+    runs: Mutex<HashMap<SessionKey, Arc<Wake>>>,
+    sessions: Mutex<LruCache<SessionKey, Session>>,
+    waiters: Mutex<Waiters>,
+    recovering: Semaphore,
+    listening: AtomicUsize,
+    changed: Notify,
+    door: Weak<Self>,
+}
+
+/// Those who wait for the turn that answers an event.
+type Waiters = HashMap<(SessionKey, EventKey), Vec<oneshot::Sender<Answered>>>;
+
+/// What a waiter for a turn is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Answered {
+    pub(crate) turn: TurnId,
+    pub(crate) outcome: Outcome,
+    pub(crate) reply: Option<String>,
+    pub(crate) usage: Usage,
+}
+
+/// Tells a run that there is something to look at.
+#[derive(Default)]
+pub(crate) struct Wake {
+    notify: Notify,
+}
+
+impl Wake {
+    /// Completes at the first wake-up since the last time. Cancel safe.
+    pub(crate) async fn woken(&self) {
+        self.notify.notified().await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is inside is never left half changed by a panic: each lock holds for one map operation.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Hub {
+    #[expect(clippy::too_many_arguments, reason = "called once, by the builder")]
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        sources: Sources,
+        events: Events,
+        node: NodeId,
+        directory: Directory,
+        delivery: Delivery,
+        plan: Plan,
+        cancel: &Cancel,
+        door: &Weak<Self>,
+    ) -> Self {
+        Self {
+            store,
+            sources,
+            events,
+            node,
+            directory,
+            delivery,
+            draining: cancel.child(),
+            stopping: cancel.child(),
+            tasks: TaskTracker::new(),
+            plan: RwLock::new(Arc::new(plan)),
+            runs: Mutex::default(),
+            sessions: Mutex::new(LruCache::new(
+                NonZeroUsize::new(SESSION_CACHE).unwrap_or(NonZeroUsize::MIN),
+            )),
+            waiters: Mutex::default(),
+            recovering: Semaphore::new(RECOVERING_AT_ONCE),
+            listening: AtomicUsize::new(0),
+            changed: Notify::new(),
+            door: Weak::clone(door),
+        }
+    }
+
+    /// What a channel is given with a call.
+    pub(crate) fn channel_context(&self) -> ChannelContext {
+        ChannelContext {
+            ingress: Ingress::new(Arc::new(Door(Weak::clone(&self.door)))),
+            http: self.plan().http.clone(),
+            clock: Arc::clone(&self.sources.clock),
+            cancel: self.draining.child(),
+            events: self.events.clone(),
+        }
+    }
+
+    /// A channel begins to listen.
+    pub(crate) fn listening(&self) {
+        self.listening.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A channel has ended for good.
+    pub(crate) fn ended_listening(&self) {
+        self.listening.fetch_sub(1, Ordering::SeqCst);
+        self.changed.notify_waiters();
+    }
+
+    /// A lane or a run has come to rest.
+    pub(crate) fn rested(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until no session is at work, nothing is being sent and, unless `draining`, no channel
+    /// listens.
+    pub(crate) async fn until_idle(&self, draining: bool) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Before looking, so that no change is missed.
+            changed.as_mut().enable();
+            let ended = draining || self.listening.load(Ordering::SeqCst) == 0;
+            if ended && lock(&self.runs).is_empty() && self.delivery.is_idle() {
+                return;
+            }
+            tokio::select! {
+                () = changed => {}
+                () = self.stopping.cancelled() => return,
+            }
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.sources.clock.now()
+    }
+
+    pub(crate) fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.plan.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Spawns a task that the gateway waits for when it shuts down, and drops when it must stop.
+    pub(crate) fn spawn<F>(&self, task: F) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let stopping = self.stopping.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = stopping.cancelled() => {}
+                () = task => {}
+            }
+        })
+    }
+
+    /// Wakes the session's run, and starts one if there is none.
+    pub(crate) fn wake(self: &Arc<Self>, key: &SessionKey) {
+        self.start_run(key, false);
+    }
+
+    /// Starts the run of a session that a former process may have been working on.
+    pub(crate) fn recover(self: &Arc<Self>, key: &SessionKey) {
+        self.start_run(key, true);
+    }
+
+    fn start_run(self: &Arc<Self>, key: &SessionKey, recovering: bool) {
+        let wake = {
+            let mut runs = lock(&self.runs);
+            if let Some(wake) = runs.get(key) {
+                wake.notify.notify_one();
+                return;
+            }
+            let wake = Arc::new(Wake::default());
+            runs.insert(key.clone(), Arc::clone(&wake));
+            wake
+        };
+        let (hub, key) = (Arc::clone(self), key.clone());
+        // Not dropped when the gateway stops: the run ends itself then, between two commits.
+        self.tasks.spawn(async move { hub.supervise(key, wake, recovering).await });
+    }
+
+    /// Runs a session until it has nothing to do; a run that fails or panics begins again.
+    async fn supervise(self: Arc<Self>, key: SessionKey, wake: Arc<Wake>, mut recovering: bool) {
+        let mut failures = 0_u32;
+        loop {
+            let permit = if recovering { self.recovering.acquire().await.ok() } else { None };
+            let run = session::run(&self, &key, &wake, recovering, permit);
+            let result = AssertUnwindSafe(run).catch_unwind().await;
+            let error = match result {
+                Ok(Ok(rest)) => {
+                    let mut runs = lock(&self.runs);
+                    // A wake-up since the run last looked left its mark on the notify.
+                    if wake.notify.notified().now_or_never().is_none() {
+                        runs.remove(&key);
+                        drop(runs);
+                        self.rested();
+                        if let Some(at) = rest.wake_at {
+                            self.wake_later(&key, at);
+                        }
+                        return;
+                    }
+                    (failures, recovering) = (0, false);
+                    continue;
+                }
+                Ok(Err(error)) => error,
+                Err(_) => Error::internal("the session's run panicked"),
+            };
+            lock(&self.sessions).pop(&key);
+            if error.kind() == ErrorKind::InvalidData {
+                // Its log cannot be understood: work on it could only make things worse.
+                tracing::error!(session = %key, error = ?error, "session is quarantined");
+                lock(&self.runs).remove(&key);
+                self.rested();
+                self.tell_owner(
+                    &format!("quarantine/{key}"),
+                    format!("Session {key} cannot be read and is set aside: {error}"),
+                )
+                .await;
+                return;
+            }
+            if self.stopping.is_cancelled() {
+                lock(&self.runs).remove(&key);
+                return;
+            }
+            failures += 1;
+            recovering = true;
+            let pause = Duration::from_millis(100 << failures.min(10)).min(MAX_RUN_BACKOFF);
+            tracing::warn!(session = %key, error = ?error, ?pause, "session's run failed");
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Wakes a session at a moment of wall-clock time.
+    pub(crate) fn wake_later(self: &Arc<Self>, key: &SessionKey, at: Timestamp) {
+        let (hub, key) = (Arc::downgrade(self), key.clone());
+        let pause = at.since(self.now());
+        self.spawn(async move {
+            tokio::time::sleep(pause).await;
+            if let Some(hub) = hub.upgrade() {
+                hub.wake(&key);
+            }
+        });
+    }
+
+    pub(crate) fn cached_session(&self, key: &SessionKey) -> Option<Session> {
+        lock(&self.sessions).pop(key)
+    }
+
+    pub(crate) fn cache_session(&self, key: SessionKey, session: Session) {
+        lock(&self.sessions).put(key, session);
+    }
+
+    /// Waits for the turn that answers an input.
+    pub(crate) fn wait_for(
+        &self,
+        key: &SessionKey,
+        event: &EventKey,
+    ) -> oneshot::Receiver<Answered> {
+        let (sender, receiver) = oneshot::channel();
+        let mut waiters = lock(&self.waiters);
+        let list = waiters.entry((key.clone(), event.clone())).or_default();
+        // Those who stopped waiting leave nothing behind.
+        list.retain(|waiter| !waiter.is_closed());
+        list.push(sender);
+        receiver
+    }
+
+    /// Tells those who wait for the answers to these events.
+    pub(crate) fn answered<'a>(
+        &self,
+        key: &SessionKey,
+        events: impl Iterator<Item = &'a EventKey>,
+        answer: &Answered,
+    ) {
+        let mut waiters = lock(&self.waiters);
+        if waiters.is_empty() {
+            return;
+        }
+        for event in events {
+            for waiter in waiters.remove(&(key.clone(), event.clone())).into_iter().flatten() {
+                // Whoever stopped waiting finds the answer in the log.
+                let _ = waiter.send(answer.clone());
+            }
+        }
+    }
+
+    pub(crate) fn emit(&self, session: &SessionKey, turn: Option<TurnId>, kind: EventKind) {
+        self.events.emit(session, turn, kind);
+    }
+
+    /// Writes records and what leaves outside of any session.
+    pub(crate) async fn write(
+        &self,
+        records: Vec<RecordWrite>,
+        outbox: Vec<NewOutbound>,
+    ) -> Result<()> {
+        let lanes: Vec<Conversation> = outbox.iter().map(|row| row.conversation.clone()).collect();
+        self.store.write(records.clone(), outbox).await?;
+        self.directory.absorb(&records)?;
+        self.delivery.wake(lanes);
+        Ok(())
+    }
+
+    /// Tells the owner something that concerns no conversation of theirs. `about` makes it one notice
+    /// however often it is told.
+    pub(crate) async fn tell_owner(&self, about: &str, text: String) {
+        let Some(place) = self.plan().owner_conversation() else { return };
+        let key = OutboundKey::digest(&format!("owner\0{about}"));
+        let row = self.outbound(&place, key, None, Content::text(text));
+        if let Err(error) = self.write(Vec::new(), vec![row]).await {
+            tracing::error!(error = ?error, about, "the owner could not be told");
+        }
+    }
+
+    /// A message that no turn causes.
+    pub(crate) fn outbound(
+        &self,
+        to: &Conversation,
+        key: OutboundKey,
+        session: Option<&SessionKey>,
+        content: Content,
+    ) -> NewOutbound {
+        NewOutbound {
+            key: key.clone(),
+            conversation: to.clone(),
+            session: session.cloned(),
+            action: Action::Send { key: key.clone(), content: vec![content], reply_to: None },
+            group: key,
+            edits: None,
+            at: self.now(),
+        }
+    }
+
+    /// The key of what a control caused.
+    pub(crate) fn control_key(session: &SessionKey, input: InputId) -> OutboundKey {
+        OutboundKey::digest(&format!("control\0{session}\0{}", input.0))
+    }
+
+    /// Wakes all sessions that a former process left unfinished.
+    pub(crate) async fn recover_all(self: &Arc<Self>) -> Result<usize> {
+        let (mut after, mut count) = (None::<SessionKey>, 0);
+        loop {
+            let page = self.store.unfinished(after.as_ref(), 512).await?;
+            let Some(last) = page.last() else { return Ok(count) };
+            after = Some(last.session.clone());
+            count += page.len();
+            for row in &page {
+                if row.pending > 0 || row.open {
+                    self.recover(&row.session);
+                }
+                if let (true, Some(at)) = (row.pending == 0, row.wake_at) {
+                    self.wake_later(&row.session, at);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Keeping channels listening and leases alive.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt as _;
+
+use super::hub::{Hub, LEASE_TTL};
+use crate::{
+    channel::Channel,
+    error::{Error, ErrorKind, Retry},
+    id::AccountId,
+    store::LeaseName,
+};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// A channel that listened this long is taken to have recovered.
+const STEADY: Duration = Duration::from_secs(60);
+
+impl Hub {
+    /// Listens on a channel until the gateway drains; a link that breaks is taken up again.
+    pub(crate) fn listen(self: &Arc<Self>, channel: Arc<dyn Channel>) {
+        let hub = Arc::clone(self);
+        self.listening();
+        self.spawn(async move {
+            hub.keep_listening(channel).await;
+            hub.ended_listening();
+        });
+    }
+
+    async fn keep_listening(self: &Arc<Self>, channel: Arc<dyn Channel>) {
+        let hub = self;
+        let account = channel.id().clone();
+        let mut failures = 0_u32;
+        while !hub.draining.is_cancelled() {
+            let began = tokio::time::Instant::now();
+            let error = match hub.listen_once(&channel, &account).await {
+                Ok(()) => return,
+                Err(error) => error,
+            };
+            if error.retry() == Retry::Never {
+                tracing::error!(%account, error = ?error, "the channel is off");
+                let text = format!("The channel {account} is off: {error}");
+                hub.tell_owner(&format!("channel/{account}"), text).await;
+                return;
+            }
+            failures = if began.elapsed() > STEADY { 1 } else { failures + 1 };
+            let pause = match error.retry() {
+                Retry::After(pause) => pause,
+                _ => FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(MAX_PAUSE),
+            };
+            tracing::warn!(%account, error = ?error, ?pause, "the channel's link broke");
+            tokio::select! {
+                () = hub.draining.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn listen_once(
+        self: &Arc<Self>,
+        channel: &Arc<dyn Channel>,
+        account: &AccountId,
+    ) -> crate::Result<()> {
+        let name = LeaseName::Account(account.clone());
+        let lease = match self.store.lease(&name, &self.node, LEASE_TTL).await {
+            Ok(lease) => lease,
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                return Err(error.with_retry(Retry::After(LEASE_TTL)));
+            }
+            Err(error) => return Err(error),
+        };
+        self.delivery.recover(account).await?;
+        let cx = self.channel_context();
+        let run = AssertUnwindSafe(channel.run(&cx)).catch_unwind();
+        let result = tokio::select! {
+            result = run => result.unwrap_or_else(|_| Err(
+                Error::internal("the channel panicked").with_retry(Retry::Backoff)
+            )),
+            // One that does not listen to `cx.cancel()` is dropped, as its contract allows.
+            () = async {
+                self.draining.cancelled().await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            } => Ok(()),
+        };
+        self.store.release(&lease).await?;
+        result
+    }
+
+    /// Keeps all leases of this node.
+    pub(crate) fn keep_leases(self: &Arc<Self>) {
+        let hub = Arc::clone(self);
+        self.spawn(async move {
+            loop {
+                tokio::time::sleep(LEASE_TTL / 3).await;
+                if let Err(error) = hub.store.beat(&hub.node, LEASE_TTL).await {
+                    tracing::error!(error = ?error, "the leases could not be kept");
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,166 @@
+//! Calling the model, and making room for what it must read.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{context, run::Run};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    event::EventKind,
+    label::Label,
+    message::{Content, Part},
+    provider::{
+        CallContext, Completion, CompletionEvent, CompletionRequest, FinishReason, ToolCall,
+    },
+    turn::Entry,
+};
+
+/// How often a prompt that was too long for the model is made shorter and sent again.
+const MAX_COMPACTIONS: u32 = 3;
+
+/// How a model call ended.
+enum Called {
+    Done(Result<Completion>),
+    /// The turn is to end: what the model was writing is not wanted.
+    Stopped,
+}
+
+impl Run<'_> {
+    /// Calls the model and records what came of it.
+    pub(super) async fn call_model(&mut self) -> Result<()> {
+        let mut budget = context::prompt_budget(&self.agent);
+        let mut request = context::request(&self.session, &self.agent);
+        let mut compactions = 0;
+        self.show_typing();
+        loop {
+            if context::request_tokens(&request) > budget && compactions < MAX_COMPACTIONS {
+                compactions += 1;
+                if self.compact(&request, budget).await? {
+                    request = context::request(&self.session, &self.agent);
+                    continue;
+                }
+            }
+            match self.complete(&request, true).await? {
+                Called::Stopped => return Ok(()),
+                Called::Done(Ok(completion)) => return self.replied(completion),
+                Called::Done(Err(error))
+                    if error.kind() == ErrorKind::ContextOverflow
+                        && compactions < MAX_COMPACTIONS =>
+                {
+                    // Our guess was too low: what the model can read is less than this.
+                    self.emit(EventKind::TextReset);
+                    budget = context::request_tokens(&request).min(budget) / 2;
+                    compactions += 1;
+                    if !self.compact(&request, budget).await? {
+                        return self.failed(&error);
+                    }
+                    request = context::request(&self.session, &self.agent);
+                }
+                Called::Done(Err(error)) => return self.failed(&error),
+            }
+        }
+    }
+
+    /// Replaces the oldest messages by a summary; false if nothing can go or the model did not sum up.
+    async fn compact(&mut self, request: &CompletionRequest, budget: u64) -> Result<bool> {
+        let dropped = context::to_drop(&self.session, request, budget);
+        if dropped == 0 {
+            return Ok(false);
+        }
+        let summing = context::summary_request(&self.session, &self.agent, dropped)?;
+        let history = self.session.history().iter().take(dropped);
+        let label = history.fold(Label::neutral(), |all, message| all.join(&message.label()));
+        let (text, usage) = match self.complete(&summing, false).await? {
+            Called::Stopped => return Ok(false),
+            Called::Done(Ok(completion)) if !completion.text.trim().is_empty() => {
+                (completion.text, completion.usage)
+            }
+            // Without a summary the conversation can still go on, and the log keeps what was said.
+            Called::Done(other) => {
+                let why = other.err().map_or("it was empty".to_owned(), |e| e.to_string());
+                tracing::warn!(session = %self.key, why, "no summary could be made");
+                (
+                    "(Earlier messages were left out for lack of room.)".to_owned(),
+                    crate::provider::Usage::default(),
+                )
+            }
+        };
+        let content = Content::text(format!("Summary of the conversation until here:\n{text}"));
+        self.record(Entry::Compacted { dropped, summary: Part { content, label }, usage })?;
+        Ok(true)
+    }
+
+    /// Makes a completion, watching for what ends the turn.
+    async fn complete(&mut self, request: &CompletionRequest, shown: bool) -> Result<Called> {
+        let provider = Arc::clone(&self.agent.provider);
+        let mut cx = CallContext::new().with_cancel(self.cancel.child());
+        cx.session = Some(self.session.nonce().into());
+        cx.agent = Some(self.key.agent().clone());
+        cx.principal = self.session.turn().map(|turn| turn.principal().clone());
+        let (hub, key, turn) = (self.hub, self.key, self.session.turn().map(|turn| turn.id()));
+        let tap = move |event: &CompletionEvent| {
+            if let (true, CompletionEvent::Text { text }) = (shown, event) {
+                hub.emit(key, turn, EventKind::TextDelta { text: text.clone() });
+            }
+        };
+        let completion = async {
+            let stream = provider.stream(&cx, request).await?;
+            Completion::collect(stream, tap).await
+        };
+        tokio::pin!(completion);
+        loop {
+            let time = self.time_left();
+            let wake = self.wake;
+            tokio::select! {
+                biased;
+                result = &mut completion => return Ok(Called::Done(result)),
+                () = wake.woken() => {
+                    self.woken();
+                    self.look().await?;
+                }
+                () = tokio::time::sleep(time) => self.time_out()?,
+            }
+            if self.session.turn().is_some_and(|turn| turn.is_ending()) {
+                return Ok(Called::Stopped);
+            }
+        }
+    }
+
+    fn replied(&mut self, completion: Completion) -> Result<()> {
+        let Completion { mut text, calls, reason, usage } = completion;
+        if text.trim().is_empty() && calls.is_empty() {
+            text = match reason {
+                FinishReason::Refused => "The model refused to answer this.".to_owned(),
+                FinishReason::Length => {
+                    "The model had no room left to answer. Start afresh with /new.".to_owned()
+                }
+                _ => {
+                    return self.failed(
+                        &Error::new(ErrorKind::InvalidData, "the model's answer was empty")
+                            .with_public("its answer was empty"),
+                    );
+                }
+            };
+        }
+        let label = self.session.context();
+        let cut = reason == FinishReason::Length;
+        let calls = calls.into_iter().map(stated).collect();
+        self.record(Entry::Replied { text, calls, label, usage, cut })
+    }
+
+    fn failed(&mut self, error: &Error) -> Result<()> {
+        tracing::warn!(session = %self.key, error = ?error, "the model could not be asked");
+        let text = error.public_text().to_owned();
+        self.record(Entry::ModelFailed { error: error.kind(), text })
+    }
+}
+
+/// The call as the log keeps it. What is not JSON stays as the text that the model wrote, and is
+/// refused with an explanation when the call is decided.
+fn stated(call: ToolCall) -> (String, Value) {
+    let text = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
+    let arguments =
+        serde_json::from_str(text).unwrap_or_else(|_| Value::from(call.arguments.as_str()));
+    (call.name, arguments)
+}

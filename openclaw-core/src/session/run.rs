@@ -1,0 +1,675 @@
+//! The loop: look at what came in, do what the turn says may be done, commit, again.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use tokio::{sync::SemaphorePermit, task::JoinSet};
+
+use super::{Input, input::to_message, tools::ToolEnd};
+use crate::{
+    access::Principal,
+    agent::QueueMode,
+    delivery::{Degraded, degrade, split},
+    error::{Error, ErrorKind, Result},
+    event::EventKind,
+    gateway::{AgentPlan, Answered, COLLECT_ABOVE, Directory, Hub, LEASE_TTL, Plan, Wake},
+    hook::{HookContext, ReplyVerdict},
+    id::{Conversation, EventKey, OutboundKey, Seq, SessionId, SessionKey, TurnId},
+    label::Label,
+    message::{Action, Content, Message},
+    provider::Usage,
+    store::{Batch, InputId, InputRow, Lease, LeaseName, NewOutbound, RecordWrite, SessionUpdate},
+    time::{Cancel, Timestamp},
+    turn::{Answer, Cause, Entry, Outcome, Session, Step, decode, encode},
+};
+
+/// From how many entries on after the last checkpoint another one is written.
+const CHECKPOINT_EVERY: u64 = 256;
+/// How many pending inputs are looked at together.
+const INPUTS_AT_ONCE: usize = 512;
+
+/// How a run came to rest.
+pub(crate) struct Rest {
+    /// When the session must be looked at again although nothing arrives.
+    pub(crate) wake_at: Option<Timestamp>,
+}
+
+/// What was applied in memory and is not yet committed.
+#[derive(Default)]
+struct Pending {
+    entries: Vec<(Seq, Timestamp, Entry)>,
+    consumed: Vec<InputId>,
+    dead: Vec<(InputId, String)>,
+    outbox: Vec<NewOutbound>,
+    records: Vec<RecordWrite>,
+    /// What those who wait for controls are told once it is durable.
+    answers: Vec<(EventKey, String)>,
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+            && self.consumed.is_empty()
+            && self.dead.is_empty()
+            && self.outbox.is_empty()
+            && self.records.is_empty()
+    }
+}
+
+pub(super) struct Run<'a> {
+    pub(super) hub: &'a Arc<Hub>,
+    pub(super) key: &'a SessionKey,
+    pub(super) wake: &'a Wake,
+    pub(super) plan: Arc<Plan>,
+    pub(super) agent: Arc<AgentPlan>,
+    pub(super) session: Session,
+    /// Cancelled when the open turn is to stop.
+    pub(super) cancel: Cancel,
+    pub(super) running: JoinSet<ToolEnd>,
+    lease: Lease,
+    committed: Seq,
+    pending: Pending,
+    /// Messages that wait for their turn, oldest first.
+    waiting: VecDeque<(InputRow, Input)>,
+    /// Set when something may have come in since the inbox was last read.
+    dirty: bool,
+    /// True until the first commit after a crash.
+    recovering: bool,
+}
+
+/// Works on a session until it has nothing to do.
+pub(crate) async fn run(
+    hub: &Arc<Hub>,
+    key: &SessionKey,
+    wake: &Wake,
+    recovering: bool,
+    loading: Option<SemaphorePermit<'_>>,
+) -> Result<Rest> {
+    let lease = hub.store.lease(&LeaseName::Session(key.clone()), &hub.node, LEASE_TTL).await?;
+    let plan = hub.plan();
+    let agent = plan
+        .agents
+        .get(key.agent())
+        .or_else(|| plan.agents.get(&plan.default_agent))
+        .map(Arc::clone)
+        .ok_or_else(|| Error::internal("the plan has no default agent"))?;
+    let session = load(hub, key).await?;
+    let mut run = Run {
+        hub,
+        key,
+        wake,
+        plan,
+        agent,
+        committed: session.seq(),
+        session,
+        cancel: hub.stopping.child(),
+        running: JoinSet::new(),
+        lease,
+        pending: Pending::default(),
+        waiting: VecDeque::new(),
+        dirty: true,
+        recovering,
+    };
+    if recovering && run.session.turn().is_some() {
+        run.record(Entry::Resumed)?;
+        run.flush().await?;
+    }
+    drop(loading);
+    let result = tokio::select! {
+        biased;
+        result = run.work() => result,
+        () = hub.stopping.cancelled() => {
+            run.suspend().await;
+            return Ok(Rest { wake_at: None });
+        }
+    };
+    if result.is_err() {
+        // What still runs must end before the session is folded afresh.
+        run.cancel.cancel();
+        while run.running.join_next().await.is_some() {}
+    }
+    let rest = result?;
+    let Run { session, lease, .. } = run;
+    hub.cache_session(key.clone(), session);
+    hub.store.release(&lease).await?;
+    Ok(rest)
+}
+
+/// The session as its log says, from memory if that is up to date.
+async fn load(hub: &Hub, key: &SessionKey) -> Result<Session> {
+    let head = hub.store.head(key).await?;
+    if let Some(session) = hub.cached_session(key)
+        && session.seq() == head.seq
+    {
+        return Ok(session);
+    }
+    let mut session = Session::new();
+    let mut after = head.checkpoint;
+    while after < head.seq {
+        let rows = hub.store.read(key, after, 256).await?;
+        let Some(last) = rows.last() else {
+            return Err(Error::new(
+                ErrorKind::InvalidData,
+                format!("the log of {key} ends at {after}, its head says {}", head.seq),
+            ));
+        };
+        after = last.seq;
+        for row in &rows {
+            match decode(row)? {
+                Some(entry) => session.apply(row.seq, row.at, &entry)?,
+                None => session.skip(row.seq)?,
+            }
+        }
+    }
+    Ok(session)
+}
+
+impl Run<'_> {
+    async fn work(&mut self) -> Result<Rest> {
+        loop {
+            self.look().await?;
+            match self.session.step() {
+                Step::Idle => {
+                    if self.begin_next()? {
+                        if self.recovering {
+                            // A crash may come of this very message: leave a trace first.
+                            self.record(Entry::Resumed)?;
+                            self.recovering = false;
+                            self.flush().await?;
+                        }
+                        continue;
+                    }
+                    self.flush().await?;
+                    if !self.dirty {
+                        return Ok(Rest { wake_at: self.session.wake_at() });
+                    }
+                }
+                Step::CallModel => {
+                    self.join_waiting()?;
+                    self.call_model().await?;
+                }
+                Step::Decide(calls) => self.decide(&calls)?,
+                Step::Start(calls) => self.start(&calls).await?,
+                Step::Recover(calls) => self.recover(&calls).await?,
+                Step::Wait => self.wait().await?,
+                Step::Park => {
+                    if self.unpark()? {
+                        continue;
+                    }
+                    self.flush().await?;
+                    if !self.dirty {
+                        return Ok(Rest { wake_at: self.session.wake_at() });
+                    }
+                }
+                Step::End(outcome) => self.end(outcome).await?,
+            }
+        }
+    }
+
+    /// Notes that the run ends by a shutdown, so that it does not count as a crash. If that cannot be
+    /// written, it does.
+    async fn suspend(&mut self) {
+        if self.session.turn().is_none() || !self.pending.is_empty() {
+            return;
+        }
+        let suspended = async {
+            self.record(Entry::Suspended)?;
+            self.flush().await
+        };
+        if let Err(error) = suspended.await {
+            tracing::debug!(session = %self.key, error = ?error, "the shutdown could not be noted");
+        }
+    }
+
+    /// Appends an entry in memory; [`flush`](Self::flush) makes it durable.
+    pub(super) fn record(&mut self, entry: Entry) -> Result<()> {
+        let (seq, at) = (self.session.seq().next(), self.hub.now());
+        self.session.apply(seq, at, &entry)?;
+        self.pending.entries.push((seq, at, entry));
+        Ok(())
+    }
+
+    /// Commits what was appended. Nothing acts before this.
+    pub(super) async fn flush(&mut self) -> Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let Pending { entries, consumed, dead, outbox, records, answers } =
+            std::mem::take(&mut self.pending);
+        let rows: Result<Vec<_>> =
+            entries.iter().map(|(seq, at, entry)| encode(*seq, *at, entry)).collect();
+        let checkpoint = entries
+            .iter()
+            .rev()
+            .find(|(_, _, entry)| entry.is_checkpoint())
+            .map(|(seq, ..)| Seq(seq.0.saturating_sub(1)));
+        let lanes: Vec<Conversation> = outbox.iter().map(|row| row.conversation.clone()).collect();
+        let batch = Batch {
+            entries: rows?,
+            consumed,
+            dead,
+            outbox,
+            records: records.clone(),
+            session: SessionUpdate {
+                checkpoint,
+                open: self.session.turn().is_some(),
+                wake_at: self.session.wake_at(),
+            },
+        };
+        self.hub.store.commit(&self.lease, self.key, self.committed, batch).await?;
+        self.committed = self.session.seq();
+        self.hub.directory.absorb(&records)?;
+        self.hub.delivery.wake(lanes);
+        for (key, text) in answers {
+            let answered = Answered {
+                turn: TurnId(self.committed),
+                outcome: Outcome::Replied,
+                reply: Some(text),
+                usage: Usage::default(),
+            };
+            self.hub.answered(self.key, [&key].into_iter(), &answered);
+        }
+        Ok(())
+    }
+
+    /// Tells whoever waits for this control what came of it, once that is durable.
+    pub(super) fn answer_control(&mut self, key: &EventKey, text: &str) {
+        self.pending.answers.push((key.clone(), text.to_owned()));
+    }
+
+    pub(super) fn consume(&mut self, input: InputId) {
+        self.pending.consumed.push(input);
+    }
+
+    pub(super) fn write(&mut self, record: RecordWrite) {
+        self.pending.records.push(record);
+    }
+
+    /// Something may have come in.
+    pub(super) fn woken(&mut self) {
+        self.dirty = true;
+    }
+
+    /// Reads the inbox if something may have come in, and does what controls say.
+    pub(super) async fn look(&mut self) -> Result<()> {
+        self.expire_asks()?;
+        if !self.dirty {
+            return Ok(());
+        }
+        self.dirty = false;
+        // What is handled but not committed would be read again.
+        if !self.pending.consumed.is_empty() || !self.pending.dead.is_empty() {
+            self.flush().await?;
+        }
+        let rows = self.hub.store.inputs(self.key, INPUTS_AT_ONCE).await?;
+        self.waiting.clear();
+        for row in rows {
+            if self.session.turn().is_some_and(|turn| turn.inputs().contains(&row.id)) {
+                continue;
+            }
+            match Input::decode(&row.payload) {
+                Ok(Input::Control { command, principal, from }) => {
+                    self.control(&row, command, &principal, &from)?;
+                }
+                Ok(input) => self.waiting.push_back((row, input)),
+                Err(error) => {
+                    tracing::error!(session = %self.key, error = ?error, "an input cannot be read");
+                    self.pending.dead.push((row.id, error.to_string()));
+                }
+            }
+        }
+        if self.agent.agent.queue == QueueMode::Interrupt
+            && let Some(turn) = self.session.turn()
+            && !turn.is_ending()
+        {
+            let by = turn.principal().clone();
+            let replaced = self
+                .waiting
+                .iter()
+                .any(|(_, input)| principal_of(input) == Some(&by) && !input.is_passive());
+            if replaced {
+                self.record(Entry::CancelRequested { by, superseded: true })?;
+                self.cancel.cancel();
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins the next turn, if something waits for one.
+    fn begin_next(&mut self) -> Result<bool> {
+        self.cancel = self.hub.stopping.child();
+        self.open()?;
+        // What starts no turn by itself goes into the history with the next one.
+        let passive_only = self.waiting.iter().all(|(_, input)| input.is_passive());
+        if passive_only {
+            while let Some((row, input)) = self.waiting.pop_front() {
+                let message = noted(&row, &input);
+                self.record(Entry::Noted { message })?;
+                self.consume(row.id);
+            }
+            return Ok(false);
+        }
+        let Some(principal) = self
+            .waiting
+            .iter()
+            .find(|(_, i)| !i.is_passive())
+            .and_then(|(_, i)| principal_of(i))
+            .cloned()
+        else {
+            return Ok(false);
+        };
+        let mode = match self.agent.agent.queue {
+            _ if self.waiting.len() > COLLECT_ABOVE => QueueMode::Collect,
+            mode => mode,
+        };
+        let (mut messages, mut inputs) = (Vec::new(), Vec::new());
+        let (mut attributes, mut form) = (std::collections::BTreeMap::new(), None);
+        let mut active = 0;
+        while let Some((_, input)) = self.waiting.front() {
+            let passive = input.is_passive();
+            let same = passive || principal_of(input) == Some(&principal);
+            if !same || (active > 0 && !passive && mode == QueueMode::Followup) {
+                break;
+            }
+            let Some((row, input)) = self.waiting.pop_front() else { break };
+            active += usize::from(!passive);
+            inputs.push(row.id);
+            if let Input::Message { inbound, format, .. } = &input {
+                attributes.extend(inbound.attributes.clone());
+                form = format.clone().or(form);
+            }
+            messages.push(noted(&row, &input));
+        }
+        self.record(Entry::Started {
+            cause: Cause::Messages,
+            principal,
+            messages,
+            inputs,
+            limits: self.agent.agent.limits,
+            attributes,
+            format: form,
+        })?;
+        self.emit(EventKind::TurnStarted);
+        Ok(true)
+    }
+
+    /// Begins a turn that carries out, or reports, the owner's answer to a detached ask.
+    pub(super) fn begin_answered(
+        &mut self,
+        approval: crate::id::ApprovalId,
+        answer: Answer,
+        principal: Principal,
+    ) -> Result<()> {
+        self.cancel = self.hub.stopping.child();
+        self.record(Entry::Started {
+            cause: Cause::Approval { approval, answer },
+            principal,
+            messages: Vec::new(),
+            inputs: Vec::new(),
+            limits: self.agent.agent.limits,
+            attributes: std::collections::BTreeMap::new(),
+            format: None,
+        })?;
+        self.emit(EventKind::TurnStarted);
+        Ok(())
+    }
+
+    /// Begins the first history, if there is none.
+    pub(super) fn open(&mut self) -> Result<()> {
+        if self.session.id().is_none() { self.open_new() } else { Ok(()) }
+    }
+
+    /// Begins another history.
+    pub(super) fn open_new(&mut self) -> Result<()> {
+        let mut bytes = [0; 16];
+        self.hub.sources.entropy.fill(&mut bytes)?;
+        let nonce = crate::id::hex(&bytes, 16);
+        // The history's name must not tell the nonce.
+        let name = OutboundKey::digest(&format!("history\0{}\0{}", self.key, self.session.seq()));
+        self.record(Entry::Opened { session: SessionId::new(name.as_str()), nonce })
+    }
+
+    /// The waiting messages of the turn's principal, if they may join it now.
+    fn take_joining(&mut self) -> (Vec<Message>, Vec<InputId>) {
+        let mut taken = (Vec::new(), Vec::new());
+        let Some(principal) = self.session.turn().map(|turn| turn.principal().clone()) else {
+            return taken;
+        };
+        while let Some((_, input)) = self.waiting.front() {
+            if !input.is_passive() && principal_of(input) != Some(&principal) {
+                break;
+            }
+            let Some((row, input)) = self.waiting.pop_front() else { break };
+            taken.0.push(noted(&row, &input));
+            taken.1.push(row.id);
+        }
+        taken
+    }
+
+    /// Before a model call: what was said meanwhile steers it.
+    fn join_waiting(&mut self) -> Result<()> {
+        if self.agent.agent.queue != QueueMode::Steer || self.waiting.len() > COLLECT_ABOVE {
+            return Ok(());
+        }
+        let (messages, inputs) = self.take_joining();
+        if messages.is_empty() { Ok(()) } else { self.record(Entry::Joined { messages, inputs }) }
+    }
+
+    /// While only people's answers are waited for, a message goes before: the asks are detached.
+    fn unpark(&mut self) -> Result<bool> {
+        let (messages, inputs) = self.take_joining();
+        if messages.is_empty() {
+            return Ok(false);
+        }
+        if self.session.asks().iter().any(|open| !open.detached) {
+            self.record(Entry::Detached)?;
+        }
+        self.record(Entry::Joined { messages, inputs })?;
+        Ok(true)
+    }
+
+    /// Waits until a call ends, something comes in, or the turn's time is over.
+    async fn wait(&mut self) -> Result<()> {
+        self.flush().await?;
+        let wake = self.wake;
+        let time = self.time_left();
+        tokio::select! {
+            biased;
+            ended = self.running.join_next() => match ended {
+                Some(Ok(end)) => self.finished(end)?,
+                Some(Err(error)) => return Err(Error::internal(format!("a call's task failed: {error}"))),
+                None => return Err(Error::internal("calls count as running, but none runs")),
+            },
+            () = wake.woken() => self.woken(),
+            () = tokio::time::sleep(time) => self.time_out()?,
+        }
+        Ok(())
+    }
+
+    /// How long the open turn may still take.
+    pub(super) fn time_left(&self) -> Duration {
+        match self.session.turn() {
+            // A turn that is ending only waits for its calls, and those have deadlines of their own.
+            Some(turn) if !turn.is_ending() => turn.deadline().since(self.hub.now()),
+            _ => Duration::from_secs(3600),
+        }
+    }
+
+    pub(super) fn time_out(&mut self) -> Result<()> {
+        if self.session.turn().is_some_and(|turn| !turn.is_ending()) {
+            self.cancel.cancel();
+            self.record(Entry::TimedOut)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the turn: its end, its reply and the inputs that it answers are one commit.
+    async fn end(&mut self, outcome: Outcome) -> Result<()> {
+        let turn = self.session.turn().ok_or_else(|| Error::internal("there is no turn to end"))?;
+        let (id, usage, principal) = (turn.id(), *turn.usage(), turn.principal().clone());
+        let turn_keys = turn.keys().to_vec();
+        let inputs = turn.inputs().to_vec();
+        let approvals: Vec<_> = self.session.asks();
+        let reply = match &outcome {
+            Outcome::Replied => {
+                let text = turn.reply().unwrap_or_default().to_owned();
+                self.filtered(&principal, text).await
+            }
+            other => other.notice(),
+        };
+        for open in approvals.into_iter().filter(|open| !open.detached) {
+            self.write(Directory::close_approval(&open.ask.approval));
+        }
+        self.record(Entry::Ended { outcome: outcome.clone() })?;
+        if let Some(text) = &reply {
+            self.reply(text);
+        }
+        if outcome == Outcome::Poisoned {
+            let reason = "work on it ended in a crash three times";
+            self.pending.dead.extend(inputs.into_iter().map(|id| (id, reason.to_owned())));
+            self.tell_owner_poisoned(id.0);
+        } else {
+            self.pending.consumed.extend(inputs);
+        }
+        if self.session.seq().0 - self.session.checkpoint().0 > CHECKPOINT_EVERY {
+            let checkpoint = self.session.to_checkpoint()?;
+            self.record(checkpoint)?;
+        }
+        self.recovering = false;
+        self.flush().await?;
+        self.hub.answered(
+            self.key,
+            turn_keys.iter(),
+            &Answered { turn: id, outcome: outcome.clone(), reply: reply.clone(), usage },
+        );
+        self.hub.emit(self.key, Some(id), EventKind::TurnEnded { outcome, reply, usage });
+        Ok(())
+    }
+
+    async fn filtered(&self, principal: &Principal, mut text: String) -> Option<String> {
+        let label = self.session.context();
+        for hook in &self.plan.hooks {
+            let cx = HookContext::new(self.key, principal, &label);
+            match hook.before_reply(cx, &text).await {
+                Ok(ReplyVerdict::Send) => {}
+                Ok(ReplyVerdict::Replace(other)) => text = other,
+                Ok(ReplyVerdict::Withhold) => return None,
+                Err(error) => {
+                    tracing::warn!(session = %self.key, error = ?error, "a hook failed; the reply is withheld");
+                    return None;
+                }
+            }
+        }
+        Some(text)
+    }
+
+    /// Queues a reply to the session's own conversation.
+    fn reply(&mut self, text: &str) {
+        let place = self.key.conversation().clone();
+        let seq = self.session.seq();
+        let base = OutboundKey::derive(self.key, seq, 0);
+        self.say(&place, &base, vec![Content::text(text)]);
+    }
+
+    /// Queues content to a conversation: as the channel can show it, in pieces that it takes. Places
+    /// that no channel serves read their answers elsewhere.
+    pub(super) fn say(&mut self, to: &Conversation, base: &OutboundKey, content: Vec<Content>) {
+        let Some(capabilities) = self.plan.capabilities(&to.account).cloned() else { return };
+        let rows = rows(to, self.key, base, content, &capabilities, self.hub.now());
+        self.pending.outbox.extend(rows);
+    }
+
+    fn tell_owner_poisoned(&mut self, start: Seq) {
+        let Some(owner) = self.plan.owner_conversation() else { return };
+        if owner == *self.key.conversation() {
+            return;
+        }
+        let key = OutboundKey::digest(&format!("poisoned\0{}\0{start}", self.key));
+        let text = format!(
+            "Work on a message in {} ended in a crash three times. It is set aside as a dead letter.",
+            self.key
+        );
+        self.say(&owner, &key, vec![Content::text(text)]);
+    }
+
+    /// Shows that an answer is being written, where the channel can.
+    pub(super) fn show_typing(&self) {
+        let place = self.key.conversation();
+        if self.plan.capabilities(&place.account).is_some_and(|capabilities| capabilities.typing) {
+            self.hub.delivery.hint(place, Action::Typing);
+        }
+    }
+
+    pub(super) fn emit(&self, kind: EventKind) {
+        self.hub.emit(self.key, self.session.turn().map(|turn| turn.id()), kind);
+    }
+}
+
+/// The rows that bring `content` to a conversation.
+fn rows(
+    to: &Conversation,
+    session: &SessionKey,
+    base: &OutboundKey,
+    content: Vec<Content>,
+    capabilities: &crate::channel::Capabilities,
+    at: Timestamp,
+) -> Vec<NewOutbound> {
+    let Degraded { content, losses } = degrade(&content, capabilities);
+    if !losses.is_empty() {
+        tracing::debug!(conversation = %to, ?losses, "the channel shows less than was said");
+    }
+    // Text is split; what belongs to it, such as buttons, goes with the last piece.
+    let mut messages: Vec<Vec<Content>> = Vec::new();
+    for one in content {
+        match one {
+            Content::Text { text } => {
+                // Platforms refuse what shows nothing.
+                let pieces = split(&text, capabilities.max_text);
+                let pieces = pieces.into_iter().filter(|piece| !piece.trim().is_empty());
+                messages.extend(pieces.map(|piece| vec![Content::text(piece)]));
+            }
+            other => match messages.last_mut() {
+                Some(last) => last.push(other),
+                None => messages.push(vec![other]),
+            },
+        }
+    }
+    let row = |(index, content): (usize, Vec<Content>)| {
+        let key = if index == 0 {
+            base.clone()
+        } else {
+            OutboundKey::digest(&format!("piece\0{base}\0{index}"))
+        };
+        NewOutbound {
+            key: key.clone(),
+            conversation: to.clone(),
+            session: Some(session.clone()),
+            action: Action::Send { key, content, reply_to: None },
+            group: base.clone(),
+            edits: None,
+            at,
+        }
+    };
+    messages.into_iter().enumerate().map(row).collect()
+}
+
+fn principal_of(input: &Input) -> Option<&Principal> {
+    match input {
+        Input::Message { principal, .. } | Input::Control { principal, .. } => Some(principal),
+        Input::Note { .. } => None,
+    }
+}
+
+fn noted(row: &InputRow, input: &Input) -> Message {
+    match input {
+        Input::Message { inbound, principal, label, .. } => {
+            to_message(inbound, principal, label, row.at)
+        }
+        Input::Note { text } => note(text),
+        Input::Control { command, .. } => note(&format!("{command:?}")),
+    }
+}
+
+fn note(text: &str) -> Message {
+    let content = Content::text(text);
+    Message::Note { parts: vec![crate::message::Part { content, label: Label::system() }] }
+}

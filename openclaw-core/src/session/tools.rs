@@ -1,0 +1,410 @@
+//! Deciding about calls and making them.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{approvals::Ask, run::Run};
+use crate::{
+    error::{Error, Result},
+    event::EventKind,
+    gateway::ToolPlan,
+    hook::{HookContext, Verdict as HookVerdict},
+    id::{CallId, OutboundKey},
+    label::Label,
+    message::{Call, Content, Part},
+    policy::{Decision, Facts, Permit, Verdict, decide, redeem},
+    time::Cancel,
+    tool::{Capability, Tool, ToolContext, ToolEnvironment, ToolOutput},
+    turn::{CallDecision, DEFAULT_TOOL_TIMEOUT, Entry},
+};
+
+/// How long a call has to end after it was cancelled.
+pub const TOOL_GRACE: Duration = Duration::from_secs(5);
+/// The longest text of a result that goes into the history, in bytes; the rest is left out.
+pub const MAX_RESULT_BYTES: usize = 64 * 1024;
+
+/// How a call ended.
+pub(super) struct ToolEnd {
+    call: CallId,
+    result: Ended,
+}
+
+enum Ended {
+    /// The tool answered.
+    Answered(Result<ToolOutput>),
+    /// It was aborted, or the process died over it.
+    Unknown,
+}
+
+impl Run<'_> {
+    /// Decides about calls, all at once, so that their asks are one message.
+    pub(super) fn decide(&mut self, calls: &[CallId]) -> Result<()> {
+        let mut decisions = Vec::new();
+        let mut asks: Vec<Ask> = Vec::new();
+        let mut misfits = Vec::new();
+        let (principal, agent) = (self.principal()?, Arc::clone(&self.agent));
+        for &id in calls {
+            let call = self.call(id)?;
+            let Some(plan) = agent.tools.get(&call.tool) else {
+                misfits.push((id, self.unknown_tool(&call.tool)));
+                continue;
+            };
+            if !call.arguments.is_object() {
+                misfits.push((id, not_an_object(&call.arguments)));
+                continue;
+            }
+            let decision = self.with_facts(plan, &call, decide);
+            let ask = match &decision {
+                Decision::Ask(reason) => Some(self.ask(&plan.spec, &call, reason, &principal)),
+                _ => None,
+            };
+            decisions.push(CallDecision {
+                call: id,
+                effect: plan.spec.effect,
+                verdict: decision.verdict(),
+                ask: ask.as_ref().map(|ask| ask.asked.clone()),
+            });
+            asks.extend(ask);
+        }
+        if !decisions.is_empty() {
+            self.record(Entry::Decided { decisions })?;
+        }
+        for (call, text) in misfits {
+            self.finish(call, true, vec![Content::text(text)], &Label::system(), false)?;
+        }
+        self.put_asks(asks, &principal)
+    }
+
+    /// Begins calls. Each is decided again now, with the owner's leave if there is one, and its
+    /// beginning is durable before it begins.
+    pub(super) async fn start(&mut self, calls: &[CallId]) -> Result<()> {
+        let agent = Arc::clone(&self.agent);
+        let mut permitted: Vec<(Call, &ToolPlan, Permit)> = Vec::new();
+        for &id in calls {
+            let call = self.call(id)?;
+            let Some(plan) = agent.tools.get(&call.tool) else {
+                let text = self.unknown_tool(&call.tool);
+                self.finish(id, true, vec![Content::text(text)], &Label::system(), false)?;
+                continue;
+            };
+            match self.permit(plan, &call) {
+                Decision::Allow(permit) => {
+                    if let Some(reason) = self.refused_by_hook(&call).await? {
+                        self.finish(
+                            id,
+                            true,
+                            vec![Content::text(reason)],
+                            &Label::system(),
+                            false,
+                        )?;
+                        continue;
+                    }
+                    permitted.push((call, plan, permit));
+                }
+                // The policy or the call's surroundings changed since it was decided.
+                Decision::Ask(reason) => {
+                    let principal = self.principal()?;
+                    let ask = self.ask(&plan.spec, &call, &reason, &principal);
+                    self.record(Entry::Decided {
+                        decisions: vec![CallDecision {
+                            call: id,
+                            effect: plan.spec.effect,
+                            verdict: Verdict::Ask { reason },
+                            ask: Some(ask.asked.clone()),
+                        }],
+                    })?;
+                    self.put_asks(vec![ask], &principal)?;
+                }
+                Decision::Deny(reason) => self.record(Entry::Decided {
+                    decisions: vec![CallDecision {
+                        call: id,
+                        effect: plan.spec.effect,
+                        verdict: Verdict::Deny { reason },
+                        ask: None,
+                    }],
+                })?,
+            }
+        }
+        for (call, ..) in &permitted {
+            self.record(Entry::ToolStarted { call: call.id })?;
+        }
+        self.flush().await?;
+        for (call, plan, permit) in permitted {
+            self.launch(&call, plan, permit)?;
+        }
+        Ok(())
+    }
+
+    /// Takes up calls that had begun when the process died.
+    pub(super) async fn recover(&mut self, calls: &[CallId]) -> Result<()> {
+        let agent = Arc::clone(&self.agent);
+        for &id in calls {
+            let call = self.call(id)?;
+            let repeatable = self
+                .session
+                .turn()
+                .and_then(|turn| turn.effect(id))
+                .is_some_and(crate::tool::Effect::is_repeatable);
+            let plan = agent.tools.get(&call.tool);
+            let permit = plan.map(|plan| (plan, self.permit(plan, &call)));
+            let Some((plan, Decision::Allow(permit))) = permit else {
+                self.finished(ToolEnd { call: id, result: Ended::Unknown })?;
+                continue;
+            };
+            if repeatable {
+                self.record(Entry::ToolStarted { call: id })?;
+                self.flush().await?;
+                self.launch(&call, plan, permit)?;
+                continue;
+            }
+            let cx = self.tool_context(&call, plan, permit)?;
+            let result = match plan.tool.reconcile(cx).await {
+                Ok(Some(output)) => Ended::Answered(Ok(output)),
+                Ok(None) => Ended::Unknown,
+                Err(error) => {
+                    tracing::warn!(session = %self.key, call = %id, error = ?error, "a call could not be reconciled");
+                    Ended::Unknown
+                }
+            };
+            self.finished(ToolEnd { call: id, result })?;
+        }
+        Ok(())
+    }
+
+    /// Records how a call ended. What it wants sent is committed with that.
+    pub(super) fn finished(&mut self, end: ToolEnd) -> Result<()> {
+        let ToolEnd { call: id, result } = end;
+        let call = self.call(id)?;
+        let agent = Arc::clone(&self.agent);
+        let spec = agent.tools.get(&call.tool).map(|plan| &plan.spec);
+        // A tool cannot launder what it was given: its result has the context's label too.
+        let label = spec
+            .map_or_else(Label::default, |spec| spec.output.clone())
+            .join(&self.session.context());
+        let communicates = spec.is_some_and(|spec| spec.capability == Capability::Communicate);
+        match result {
+            // The policy saw only what the tool declares.
+            Ended::Answered(Ok(output)) if !output.outgoing.is_empty() && !communicates => {
+                tracing::error!(tool = call.tool, "a tool sends without declaring `Communicate`");
+                let text = "Refused: this tool sends messages without declaring that it does.";
+                self.finish(id, true, vec![Content::text(text)], &Label::system(), false)
+            }
+            Ended::Answered(Ok(output)) => {
+                let ToolOutput { content, outgoing, question } = output;
+                for (index, out) in outgoing.into_iter().enumerate() {
+                    let key = OutboundKey::digest(&format!("tool\0{}\0{id}\0{index}", self.key));
+                    self.say(&out.to, &key, out.content);
+                }
+                if let Some(question) = question {
+                    let key = OutboundKey::digest(&format!("question\0{}\0{id}", self.key));
+                    let place = self.key.conversation().clone();
+                    self.say(&place, &key, question);
+                    return self.finish(id, false, Vec::new(), &label, true);
+                }
+                self.finish(id, false, bounded(content), &label, false)
+            }
+            Ended::Answered(Err(error)) => {
+                tracing::debug!(session = %self.key, tool = call.tool, error = ?error, "a call failed");
+                let text = format!("The call failed: {}", error.public_text());
+                self.finish(id, true, vec![Content::text(text)], &label, false)
+            }
+            Ended::Unknown => {
+                let text = format!(
+                    "The outcome of this call of {:?} is unknown: it may have been done or not. Do not repeat it; tell the user.",
+                    call.tool
+                );
+                self.tell_owner_unknown(&call);
+                self.finish(id, true, vec![Content::text(text)], &Label::system(), false)
+            }
+        }
+    }
+
+    fn finish(
+        &mut self,
+        call: CallId,
+        failed: bool,
+        content: Vec<Content>,
+        label: &Label,
+        asks_user: bool,
+    ) -> Result<()> {
+        let parts =
+            content.into_iter().map(|content| Part { content, label: label.clone() }).collect();
+        let tool = self.call(call)?.tool;
+        self.record(Entry::ToolFinished { call, failed, parts, asks_user })?;
+        self.emit(EventKind::ToolFinished { call, tool, ok: !failed });
+        Ok(())
+    }
+
+    fn tell_owner_unknown(&mut self, call: &Call) {
+        let Some(owner) = self.plan.owner_conversation() else { return };
+        if owner == *self.key.conversation() {
+            return;
+        }
+        let key = OutboundKey::digest(&format!("unknown\0{}\0{}", self.key, call.id));
+        let text = format!(
+            "I was stopped while calling {} in {}. Whether it was done is unknown; it is not repeated.",
+            call.tool, self.key
+        );
+        self.say(&owner, &key, vec![Content::text(text)]);
+    }
+
+    fn principal(&self) -> Result<crate::access::Principal> {
+        self.session
+            .turn()
+            .map(|turn| turn.principal().clone())
+            .ok_or_else(|| Error::internal("a call without a turn"))
+    }
+
+    fn call(&self, id: CallId) -> Result<Call> {
+        self.session
+            .turn()
+            .and_then(|turn| turn.call(id))
+            .cloned()
+            .ok_or_else(|| Error::internal(format!("{id} is not of the open turn")))
+    }
+
+    fn unknown_tool(&self, name: &str) -> String {
+        let known: Vec<&str> = self.agent.definitions.iter().map(|d| d.name.as_str()).collect();
+        format!("There is no tool {name:?}. The tools are: {}.", known.join(", "))
+    }
+
+    /// Decides now, with the owner's leave if the call has it.
+    fn permit(&self, plan: &ToolPlan, call: &Call) -> Decision {
+        let leave = self.session.turn().and_then(|turn| turn.leave(call.id)).cloned();
+        self.with_facts(plan, call, |facts| match &leave {
+            Some(hash) => redeem(facts, hash),
+            None => decide(facts),
+        })
+    }
+
+    fn with_facts(
+        &self,
+        plan: &ToolPlan,
+        call: &Call,
+        decide: impl FnOnce(&Facts<'_>) -> Decision,
+    ) -> Decision {
+        let context = self.session.context();
+        let nothing = crate::policy::Task::new();
+        let nobody = crate::access::Principal::Gateway;
+        let turn = self.session.turn();
+        decide(&Facts {
+            spec: &plan.spec,
+            session: self.key,
+            call,
+            context: &context,
+            task: turn.map_or(&nothing, |turn| turn.task()),
+            principal: turn.map_or(&nobody, |turn| turn.principal()),
+            audience: self.plan.audience(self.key.conversation()),
+            permission: self.agent.permission(&call.tool),
+        })
+    }
+
+    async fn refused_by_hook(&self, call: &Call) -> Result<Option<String>> {
+        let (principal, label) = (self.principal()?, self.session.context());
+        for hook in &self.plan.hooks {
+            let cx = HookContext::new(self.key, &principal, &label);
+            match hook.before_tool(cx, call).await {
+                Ok(HookVerdict::Continue) => {}
+                Ok(HookVerdict::Refuse(reason)) => return Ok(Some(format!("Refused: {reason}"))),
+                Err(error) => {
+                    tracing::warn!(session = %self.key, error = ?error, "a hook failed; the call is refused");
+                    return Ok(Some("Refused: a check of it failed.".to_owned()));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn tool_context(&self, call: &Call, plan: &ToolPlan, permit: Permit) -> Result<ToolContext> {
+        let (events, key, turn) =
+            (self.hub.events.clone(), self.key.clone(), self.session.turn().map(|turn| turn.id()));
+        let turn_state =
+            self.session.turn().ok_or_else(|| Error::internal("a call without a turn"))?;
+        let environment = ToolEnvironment {
+            session: self.key.clone(),
+            principal: turn_state.principal().clone(),
+            context: self.session.context(),
+            attributes: Arc::clone(turn_state.attributes()),
+            state: Arc::clone(&self.plan.state),
+            http: self.plan.http.clone(),
+            clock: Arc::clone(&self.hub.sources.clock),
+            progress: Arc::new(move |call, text: &str| {
+                events.emit(&key, turn, EventKind::ToolProgress { call, text: text.to_owned() });
+            }),
+        };
+        let timeout = plan.spec.timeout.unwrap_or(DEFAULT_TOOL_TIMEOUT);
+        permit.into_context(call, environment, self.cancel.child(), timeout)
+    }
+
+    fn launch(&mut self, call: &Call, plan: &ToolPlan, permit: Permit) -> Result<()> {
+        let cx = self.tool_context(call, plan, permit)?;
+        self.emit(EventKind::ToolStarted { call: call.id, tool: call.tool.clone() });
+        let (tool, id) = (Arc::clone(&plan.tool), call.id);
+        let timeout = plan.spec.timeout.unwrap_or(DEFAULT_TOOL_TIMEOUT);
+        self.running.spawn(async move {
+            let result = attend(tool, cx, timeout).await;
+            ToolEnd { call: id, result }
+        });
+        Ok(())
+    }
+}
+
+/// Makes a call in a task of its own: a panic becomes its result, and a call that must stop is told so
+/// and given time to end before it is aborted.
+async fn attend(tool: Arc<dyn Tool>, cx: ToolContext, timeout: Duration) -> Ended {
+    let cancel: Cancel = cx.cancel().clone();
+    let mut task = AbortOnDropHandle::new(tokio::spawn(async move { tool.call(cx).await }));
+    let timed_out = tokio::select! {
+        biased;
+        joined = &mut task => return answer(joined),
+        () = cancel.cancelled() => false,
+        () = tokio::time::sleep(timeout) => true,
+    };
+    cancel.cancel();
+    match tokio::time::timeout(TOOL_GRACE, &mut task).await {
+        Ok(joined) => answer(joined),
+        Err(_) => {
+            tracing::warn!(timed_out, "a call did not end when it was cancelled and is aborted");
+            Ended::Unknown
+        }
+    }
+}
+
+fn answer(joined: Result<Result<ToolOutput>, tokio::task::JoinError>) -> Ended {
+    match joined {
+        Ok(result) => Ended::Answered(result),
+        Err(error) => {
+            // How far it got is unknown, as with a crash.
+            tracing::error!(error = %error, "a call panicked");
+            Ended::Unknown
+        }
+    }
+}
+
+fn not_an_object(arguments: &Value) -> String {
+    match arguments {
+        Value::String(text) => {
+            format!(
+                "Not made: the arguments are not valid JSON. Give a JSON object. You wrote: {text}"
+            )
+        }
+        _ => "Not made: the arguments must be a JSON object.".to_owned(),
+    }
+}
+
+/// Cuts texts that are too long for the history.
+fn bounded(content: Vec<Content>) -> Vec<Content> {
+    content
+        .into_iter()
+        .map(|one| match one {
+            Content::Text { text } if text.len() > MAX_RESULT_BYTES => {
+                let end = text.floor_char_boundary(MAX_RESULT_BYTES);
+                let kept = text.get(..end).unwrap_or_default();
+                Content::text(format!("{kept}\n(left out: {} more bytes)", text.len() - end))
+            }
+            other => other,
+        })
+        .collect()
+}

@@ -1,0 +1,130 @@
+use openclaw_core::{
+    ErrorKind,
+    agent::Agent,
+    provider::Usage,
+    store::InMemory,
+    testing::{Scripted, scripted::Step},
+    turn::{Limits, Outcome},
+};
+use serde_json::json;
+
+use super::{Count, ask, builder, said, tools::counting};
+
+/// A model that calls a tool with another argument each time, for ever.
+fn restless() -> Scripted {
+    let calls = std::sync::atomic::AtomicUsize::new(0);
+    Scripted::from_fn(move |_| {
+        let name = calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst).to_string();
+        let mut usage = Usage::new(100, 10);
+        usage.cost_micro_usd = Some(1_000);
+        Ok(Step::new().call("note", json!({ "name": name })).usage(usage))
+    })
+}
+
+async fn ended_by(limits: Limits) -> (Outcome, String, usize) {
+    let (script, store) = (restless(), InMemory::new());
+    let gateway = builder(&script, &store)
+        .tool(counting("note", &Count::default()))
+        .agent(Agent::new("main").limits(limits))
+        .start()
+        .await
+        .unwrap();
+    let reply = ask(&gateway.handle(), "go").await;
+    (reply.outcome, reply.text, script.requests().len())
+}
+
+#[tokio::test]
+async fn each_limit_ends_the_turn_and_says_so() {
+    let limits = Limits { steps: 3, ..Limits::default() };
+    let (outcome, text, requests) = ended_by(limits).await;
+    assert_eq!((outcome, requests), (Outcome::TooManySteps, 3));
+    assert!(text.contains("more steps"), "{text}");
+
+    let limits = Limits { tokens: Some(300), ..Limits::default() };
+    let (outcome, text, requests) = ended_by(limits).await;
+    assert_eq!((outcome, requests), (Outcome::TooManyTokens, 3));
+    assert!(text.contains("more tokens"), "{text}");
+
+    let limits = Limits { cost_micro_usd: Some(2_000), ..Limits::default() };
+    let (outcome, text, requests) = ended_by(limits).await;
+    assert_eq!((outcome, requests), (Outcome::TooExpensive, 2));
+    assert!(text.contains("cost more"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_is_a_limit_too() {
+    let script = Scripted::steps([Step::text("hm").stall(), Step::text("fresh")]);
+    let store = InMemory::new();
+    let limits = Limits { seconds: 5, ..Limits::default() };
+    let gateway =
+        builder(&script, &store).agent(Agent::new("main").limits(limits)).start().await.unwrap();
+    assert_eq!(ask(&gateway.handle(), "go").await.outcome, Outcome::TooLong);
+    assert_eq!(ask(&gateway.handle(), "again").await.text, "fresh");
+}
+
+#[tokio::test]
+async fn the_same_call_over_and_over_is_stopped() {
+    let script = Scripted::from_fn(|_| Ok(Step::new().call("note", json!({ "name": "same" }))));
+    let (store, count) = (InMemory::new(), Count::default());
+    let gateway = builder(&script, &store).tool(counting("note", &count)).start().await.unwrap();
+    assert_eq!(ask(&gateway.handle(), "go").await.outcome, Outcome::Loop);
+    assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_failing_model_is_an_answer() {
+    let error = openclaw_core::Error::new(ErrorKind::Unauthenticated, "key sk-123 is wrong");
+    let script = Scripted::steps([Step::error(error), Step::text("back")]);
+    let store = InMemory::new();
+    let gateway = builder(&script, &store).start().await.unwrap();
+    let reply = ask(&gateway.handle(), "hi").await;
+    assert!(matches!(
+        reply.outcome,
+        Outcome::ModelFailed { error: ErrorKind::Unauthenticated, .. }
+    ));
+    assert!(!reply.text.contains("sk-123"), "{}", reply.text);
+    assert_eq!(ask(&gateway.handle(), "hi").await.text, "back");
+}
+
+#[tokio::test]
+async fn a_long_conversation_is_summed_up_and_no_result_loses_its_call() {
+    let script = Scripted::from_fn(|request| {
+        let last = format!("{:?}", request.messages.last());
+        Ok(if last.contains("Sum up the conversation") {
+            Step::text("they spoke of many things")
+        } else if last.contains("say") && request.messages.len() % 3 == 1 {
+            Step::new().call("note", json!({ "name": request.messages.len().to_string() }))
+        } else {
+            Step::text("word ".repeat(40))
+        })
+    });
+    let (store, count) = (InMemory::new(), Count::default());
+    let gateway = builder(&script, &store)
+        .tool(counting("note", &count))
+        .agent(Agent::new("main").context_tokens(2_000))
+        .start()
+        .await
+        .unwrap();
+    for round in 0..30 {
+        ask(&gateway.handle(), &format!("say {round} {}", "blah ".repeat(20))).await;
+    }
+    let requests = script.requests();
+    assert!(said(requests.last().unwrap()).contains("they spoke of many things"));
+    for request in &requests {
+        let mut open: Vec<String> = Vec::new();
+        for message in &request.messages {
+            use openclaw_core::provider::ChatMessage as M;
+            match message {
+                M::Assistant { calls, .. } => {
+                    assert!(open.is_empty(), "a call has no result");
+                    open = calls.iter().map(|call| call.id.clone()).collect();
+                }
+                M::Tool { call, .. } => {
+                    assert!(open.contains(call), "a result has no call");
+                    open.retain(|id| id != call);
+                }
+                _ => assert!(open.is_empty(), "a call has no result"),
+            }
+        }
+    }
+}

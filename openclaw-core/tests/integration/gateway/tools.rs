@@ -1,0 +1,166 @@
+use std::sync::{Arc, atomic::Ordering};
+
+use openclaw_core::{
+    ProviderId, Result, async_trait,
+    label::{Confidentiality, Integrity},
+    provider::{CallContext, CompletionRequest, CompletionStream, ModelInfo, Provider},
+    schemars,
+    store::InMemory,
+    testing::{Scripted, scripted::Step},
+    tool::{Capability, Effect, Tool, ToolContext, ToolOutput, ToolSpec, tool_fn, tool_fn_with},
+    turn::Outcome,
+};
+use serde_json::json;
+
+use super::{Count, ask, builder, said};
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+pub(super) struct Named {
+    pub(super) name: String,
+}
+
+/// A tool that counts its calls, reads only, and is trusted.
+pub(super) fn counting(name: &str, count: &Count) -> impl Tool + use<> {
+    let spec =
+        ToolSpec::read_only(name, "Counts").output(Integrity::System, Confidentiality::Public);
+    tool_fn_with(spec, count.clone(), async |count: Count, _, input: Named| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Ok(format!("noted {}", input.name))
+    })
+}
+
+/// A provider that answers only when it has a permit.
+pub(super) struct Gate {
+    pub(super) inner: Scripted,
+    pub(super) gate: Arc<tokio::sync::Semaphore>,
+}
+
+#[async_trait]
+impl Provider for Gate {
+    fn id(&self) -> &ProviderId {
+        self.inner.id()
+    }
+
+    async fn models(&self) -> Result<Vec<ModelInfo>> {
+        self.inner.models().await
+    }
+
+    async fn stream(
+        &self,
+        cx: &CallContext,
+        request: &CompletionRequest,
+    ) -> Result<CompletionStream> {
+        let stream = self.inner.stream(cx, request).await?;
+        self.gate.acquire().await.unwrap().forget();
+        Ok(stream)
+    }
+}
+
+#[tokio::test]
+async fn calls_tools_and_gives_their_results_to_the_model() {
+    let script = Scripted::steps([
+        Step::new().call("note", json!({ "name": "a" })).call("note", json!({ "name": "b" })),
+        Step::text("done"),
+    ]);
+    let (store, count) = (InMemory::new(), Count::default());
+    let gateway = builder(&script, &store).tool(counting("note", &count)).start().await.unwrap();
+    assert_eq!(ask(&gateway.handle(), "note a and b").await.text, "done");
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+    let second = said(&script.requests()[1]);
+    assert!(second.contains("noted a") && second.contains("noted b"), "{second}");
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_told_to_the_model() {
+    let script = Scripted::steps([
+        Step::new().call("nothing", json!({})),
+        Step::new().call("note", json!({ "nom": 1 })),
+        Step::new().call_raw("note", "{\"name\": "),
+        Step::text("sorry"),
+    ]);
+    let (store, count) = (InMemory::new(), Count::default());
+    let gateway = builder(&script, &store).tool(counting("note", &count)).start().await.unwrap();
+    assert_eq!(ask(&gateway.handle(), "go").await.text, "sorry");
+    assert_eq!(count.load(Ordering::SeqCst), 0);
+    let last = said(script.requests().last().unwrap());
+    for told in ["There is no tool", "missing field `name`", "not valid JSON"] {
+        assert!(last.contains(told), "{told}: {last}");
+    }
+}
+
+#[tokio::test]
+async fn a_panicking_tool_does_not_take_its_session_along() {
+    let script =
+        Scripted::steps([Step::new().call("bad", json!({ "name": "x" })), Step::text("it broke")]);
+    let store = InMemory::new();
+    let bad = tool_fn(ToolSpec::read_only("bad", "Panics"), async |_, input: Named| {
+        assert!(input.name.is_empty(), "on purpose");
+        Ok("never")
+    });
+    let gateway = builder(&script, &store).tool(bad).start().await.unwrap();
+    assert_eq!(ask(&gateway.handle(), "go").await.text, "it broke");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tool_that_does_not_end_is_aborted_and_its_outcome_unknown() {
+    let script =
+        Scripted::steps([Step::new().call("stuck", json!({ "name": "x" })), Step::text("hm")]);
+    let store = InMemory::new();
+    let spec = ToolSpec::read_only("stuck", "Never ends").effect(Effect::Compensable);
+    let stuck = tool_fn(spec, async |_, _: Named| {
+        std::future::pending::<()>().await;
+        Ok("never")
+    });
+    let gateway = builder(&script, &store).tool(stuck).start().await.unwrap();
+    assert_eq!(ask(&gateway.handle(), "go").await.text, "hm");
+    assert!(said(&script.requests()[1]).contains("is unknown"));
+}
+
+#[tokio::test]
+async fn a_question_of_a_tool_parks_the_turn_until_the_next_message() {
+    let script = Scripted::steps([
+        Step::new().call("ask", json!({ "name": "x" })),
+        Step::text("blue it is"),
+    ]);
+    let store = InMemory::new();
+    let spec =
+        ToolSpec::read_only("ask", "Asks").capability(Capability::ReadPublic).effect(Effect::Pure);
+    let question = tool_fn(spec, async |_, _: Named| Ok(ToolOutput::ask("Which colour?")));
+    let gateway = builder(&script, &store).tool(question).start().await.unwrap();
+    let handle = gateway.handle();
+    let first = tokio::spawn(super::owner(&handle, "paint it").key("1").reply());
+    loop {
+        let sessions = handle.sessions(None, 10).await.unwrap();
+        if sessions.iter().any(|(_, head)| head.open) {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    // The next message is the answer, and both askers get the reply of the one turn.
+    assert_eq!(ask(&handle, "blue").await.text, "blue it is");
+    let first = first.await.unwrap().unwrap();
+    assert_eq!((first.text.as_str(), first.outcome), ("blue it is", Outcome::Replied));
+}
+
+#[tokio::test]
+async fn a_tool_sees_attributes_and_state() {
+    struct Shop {
+        name: &'static str,
+    }
+    let script =
+        Scripted::steps([Step::new().call("who", json!({ "name": "x" })), Step::text("ok")]);
+    let store = InMemory::new();
+    let who = tool_fn(ToolSpec::read_only("who", "Says who"), async |cx: ToolContext, _: Named| {
+        let shop = cx.state::<Shop>()?;
+        Ok(format!("{} for {}", shop.name, cx.attribute("customer").unwrap_or("nobody")))
+    });
+    let gateway = builder(&script, &store)
+        .tool(who)
+        .state(Arc::new(Shop { name: "Corner shop" }))
+        .start()
+        .await
+        .unwrap();
+    let handle = gateway.handle();
+    super::owner(&handle, "who?").attribute("customer", "7").reply().await.unwrap();
+    assert!(said(&script.requests()[1]).contains("Corner shop for 7"));
+}

@@ -1,0 +1,15 @@
+//! What the crate promises, tested through its public API.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that panics has failed"
+)]
+
+mod gateway;
+mod channel_suite;
+mod layers;
+mod memory_suite;
+mod tool_suite;
+mod store_suite;
