@@ -11,5 +11,6 @@ mod gateway;
 mod channel_suite;
 mod layers;
 mod memory_suite;
+mod provider_suite;
 mod tool_suite;
 mod store_suite;

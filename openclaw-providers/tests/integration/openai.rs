@@ -103,13 +103,20 @@ async fn a_completion_is_asked_for_and_read_to_its_end() {
 async fn an_answer_cut_at_any_byte_is_read_alike() {
     let text = "ế🌏\u{301}語";
     let bytes = [say(text), finish("stop"), event("[DONE]")].concat();
-    for cut in 1..bytes.len() {
+    let cuts = (1..bytes.len()).map(|cut| {
         let (head, tail) = bytes.split_at(cut);
-        let done = stream_of(vec![head.to_vec(), tail.to_vec()]).await.unwrap();
-        assert_eq!(done.text, text, "cut at {cut}");
+        vec![events(), Act::Send(head.to_vec()), Act::Send(tail.to_vec())]
+    });
+    let mut scripts: Vec<Vec<Act>> = cuts.collect();
+    let mut single = vec![events()];
+    single.extend(bytes.iter().map(|byte| Act::Send(vec![*byte])));
+    scripts.push(single);
+    let count = scripts.len();
+    let server = Server::start(scripts).await;
+    let provider = provider(&server);
+    for cut in 1..=count {
+        assert_eq!(complete(&provider).await.unwrap().text, text, "cut at {cut}");
     }
-    let single = bytes.iter().map(|byte| vec![*byte]).collect();
-    assert_eq!(stream_of(single).await.unwrap().text, text);
 }
 
 #[tokio::test]
