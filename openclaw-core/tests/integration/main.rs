@@ -11,5 +11,7 @@ mod channel_suite;
 mod gateway;
 mod layers;
 mod memory_suite;
+mod provider_suite;
+mod tool_suite;
 mod store_suite;
 mod tool_suite;
