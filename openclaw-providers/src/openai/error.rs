@@ -1,12 +1,13 @@
 //! What a service's refusals mean.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use openclaw_core::{
     Error, ErrorKind, Retry,
     http::{HeaderMap, StatusCode, header},
     serde_json::{self, Value},
+    time::{Clock as _, SystemClock, Timestamp},
 };
 
 /// The longest wait that is believed; a longer one is shortened to it.
@@ -135,7 +136,7 @@ fn with_wait(error: Error, kind: ErrorKind, headers: &HeaderMap) -> Error {
     if !matches!(kind, ErrorKind::RateLimited | ErrorKind::Unavailable | ErrorKind::Timeout) {
         return error;
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemClock.now().since(Timestamp::default());
     match wait(headers, now) {
         Some(wait) => error.with_retry(Retry::After(wait.min(MAX_RETRY_AFTER))),
         None => error,
