@@ -12,6 +12,5 @@ mod gateway;
 mod layers;
 mod memory_suite;
 mod provider_suite;
-mod tool_suite;
 mod store_suite;
 mod tool_suite;
