@@ -47,8 +47,12 @@ async fn main() -> Result<()> {
     let began = Instant::now();
     let store = Sqlite::open(folder.path().join("gateway.db")).await?;
     let platform = Platform::new()?;
-    let gateway =
-        Gateway::builder().store(store).provider(provider).channel(platform.clone()).start().await?;
+    let gateway = Gateway::builder()
+        .store(store)
+        .provider(provider)
+        .channel(platform.clone())
+        .start()
+        .await?;
     println!("  ready after                         {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
     let idle = rss_mb()?;
     println!("  resident, idle                      {idle:.1} MB");
@@ -56,7 +60,8 @@ async fn main() -> Result<()> {
     platform.turns("warm-up", 50).await?;
     let warm = platform.turns("warm", 1_000).await?;
     println!("  warm turn, one session              {warm}");
-    let overhead = |pick: fn(&Times) -> f64| pick(&warm) - pick(&call) - pick(&accept) - pick(&commit);
+    let overhead =
+        |pick: fn(&Times) -> f64| pick(&warm) - pick(&call) - pick(&accept) - pick(&commit);
     println!(
         "  of it beyond model call and commits p50 {:.2} ms   p99 {:.2} ms",
         overhead(Times::p50),

@@ -72,7 +72,9 @@ impl Platform {
         let tasks: Vec<_> = (0..people)
             .map(|number| {
                 let platform = self.clone();
-                tokio::spawn(async move { platform.turns(&format!("{people}-{number}"), each).await })
+                tokio::spawn(
+                    async move { platform.turns(&format!("{people}-{number}"), each).await },
+                )
             })
             .collect();
         for task in tasks {
