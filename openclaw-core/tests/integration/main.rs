@@ -11,6 +11,7 @@ mod channel_suite;
 mod gateway;
 mod layers;
 mod memory_suite;
+mod provider_suite;
 mod simulation;
 mod store_suite;
 mod tool_suite;

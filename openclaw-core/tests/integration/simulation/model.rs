@@ -161,7 +161,7 @@ fn check(world: &World, request: &CompletionRequest) {
         }
         if let ChatMessage::User { content } | ChatMessage::Tool { content, .. } = message {
             for text in content.iter().filter_map(|one| one.as_text()) {
-                if text.contains(EVIL) && !text.contains("untrusted-content") {
+                if text.contains(EVIL) && !text.starts_with("[untrusted ") {
                     world.violation(format!("untrusted text without its envelope: {text}"));
                 }
             }

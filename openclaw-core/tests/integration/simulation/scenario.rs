@@ -247,7 +247,7 @@ impl Scene {
             if round % 8 != 7 {
                 continue;
             }
-            for row in unfinished.iter().filter(|row| row.open && row.pending == 0) {
+            for row in unfinished.iter().filter(|row| row.open) {
                 self.nudge(&row.session, patient).await;
             }
         }
