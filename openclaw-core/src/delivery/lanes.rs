@@ -58,6 +58,8 @@ struct Inner {
     lanes: Mutex<HashMap<Conversation, Arc<Notify>>>,
     /// Rows that a former process may have sent without recording it.
     old: Mutex<HashSet<OutboundId>>,
+    /// The accounts of which it is known what a former process may have sent.
+    ready: Mutex<HashSet<AccountId>>,
     paces: Mutex<HashMap<AccountId, Instant>>,
     /// The newest text of a reply that grows; never stored.
     growing: Mutex<HashMap<Conversation, (OutboundKey, String)>>,
@@ -84,6 +86,7 @@ impl Delivery {
             hub: OnceLock::new(),
             lanes: Mutex::default(),
             old: Mutex::default(),
+            ready: Mutex::default(),
             paces: Mutex::default(),
             growing: Mutex::default(),
         }))
@@ -116,7 +119,9 @@ impl Delivery {
                 lock(&self.0.old).extend(rows.iter().map(|row| row.id));
             }
         }
-        self.wake(lanes);
+        lock(&self.0.ready).insert(account.clone());
+        // Others may have come in the meantime.
+        self.wake(hub.store.lanes(account).await?);
         Ok(())
     }
 
@@ -207,6 +212,10 @@ impl Delivery {
             tracing::warn!(account = %lane.account, "no such channel; its messages wait");
             return Ok(None);
         };
+        if !lock(&self.0.ready).contains(&lane.account) {
+            // It wakes all lanes once it is known what was sent before.
+            return Ok(None);
+        }
         let cx = hub.channel_context();
         loop {
             let rows = hub.store.lane(lane, OutboundId::default(), ROWS_AT_ONCE).await?;
@@ -217,7 +226,12 @@ impl Delivery {
                 continue;
             }
             for row in rows {
-                match self.deliver(hub, channel.as_ref(), &cx, &row).await? {
+                let done = self.deliver(hub, channel.as_ref(), &cx, &row).await;
+                if done.is_err() {
+                    // It may have been sent, and its receipt not stored.
+                    lock(&self.0.old).insert(row.id);
+                }
+                match done? {
                     Done::Later(pause) => return Ok(Some(pause)),
                     Done::Settled => {}
                     // What was read of its message is out of date.

@@ -428,8 +428,11 @@ impl GatewayBuilder {
         tools
     }
 
-    fn known_channels(&mut self, faults: &mut Vec<String>) -> HashMap<AccountId, Arc<dyn Channel>> {
-        let mut channels = HashMap::new();
+    fn known_channels(
+        &mut self,
+        faults: &mut Vec<String>,
+    ) -> BTreeMap<AccountId, Arc<dyn Channel>> {
+        let mut channels = BTreeMap::new();
         for channel in std::mem::take(&mut self.channels) {
             let id = channel.id().clone();
             if id.as_str() == API_ACCOUNT {

@@ -39,6 +39,7 @@ impl Accept for Door {
         if hub.draining.is_cancelled() {
             return Err(closed());
         }
+        hub.refresh().await?;
         let plan = hub.plan();
         let mut judged = Vec::with_capacity(batch.len());
         for inbound in batch {
@@ -79,7 +80,11 @@ async fn admit(hub: &Arc<Hub>, judged: Vec<Judged>) -> Result<Vec<Accepted>> {
             }
             (Accepted::New, (dropped > 0).then(|| session.clone()))
         }
-        AcceptOutcome::Duplicate => (Accepted::Duplicate, None),
+        AcceptOutcome::Duplicate => {
+            // It may have been added by a call that failed after that, and woke nobody.
+            hub.wake(session);
+            (Accepted::Duplicate, None)
+        }
         AcceptOutcome::Full => {
             full = true;
             (Accepted::New, None)
@@ -262,6 +267,7 @@ pub(crate) async fn accept_request(
     if hub.draining.is_cancelled() {
         return Err(closed());
     }
+    hub.refresh().await?;
     let plan = hub.plan();
     let confidentiality = match (&principal, plan.agents.get(session.agent())) {
         (Principal::Owner, Some(agent)) => agent.agent.owner_confidentiality,

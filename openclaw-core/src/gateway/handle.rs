@@ -233,6 +233,7 @@ impl Handle {
     /// # Errors
     /// [`ErrorKind::NotFound`] if it is not open.
     pub async fn answer(&self, approval: &ApprovalId, allow: bool) -> Result<()> {
+        self.hub.refresh().await?;
         let session = self.hub.directory.session_of(approval).ok_or_else(|| {
             Error::new(ErrorKind::NotFound, format!("there is no open approval {approval}"))
         })?;
@@ -421,16 +422,25 @@ struct SentAsk {
 }
 
 impl SentAsk {
-    async fn wait(self) -> Result<Reply> {
-        // It may have been answered before we began to wait.
-        let answered = match answer_in_log(&self.hub, &self.session, &self.key).await? {
-            Some(answered) => answered,
-            None => tokio::select! {
-                answered = self.waiter => answered.map_err(|_| stopped())?,
-                () = self.hub.stopping.cancelled() => return Err(stopped()),
-            },
-        };
-        Ok(self::reply(self.session, answered))
+    async fn wait(mut self) -> Result<Reply> {
+        loop {
+            // It may have been answered before we began to wait.
+            let found = answer_in_log(&self.hub, &self.session, &self.key).await?;
+            let answered = match found {
+                Some(answered) => Some(answered),
+                None => tokio::select! {
+                    biased;
+                    answered = &mut self.waiter => answered.ok(),
+                    () = self.hub.stopping.cancelled() => return Err(stopped()),
+                },
+            };
+            match answered {
+                Some(answered) => return Ok(self::reply(self.session, answered)),
+                None if self.hub.stopping.is_cancelled() => return Err(stopped()),
+                // The session's run began again; what it had done is in the log.
+                None => self.waiter = self.hub.wait_for(&self.session, &self.key),
+            }
+        }
     }
 }
 

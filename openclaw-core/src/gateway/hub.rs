@@ -1,7 +1,7 @@
 //! What all parts of a running gateway share, and what starts the runs of its sessions.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     num::NonZeroUsize,
     panic::AssertUnwindSafe,
     sync::{
@@ -28,8 +28,8 @@ use crate::{
     id::{Conversation, EventKey, NodeId, OutboundKey, SessionKey, TurnId},
     message::{Action, Content},
     provider::Usage,
-    session,
-    store::{AcceptLimits, InputId, NewOutbound, RecordWrite, Store},
+    session::{self, Began},
+    store::{AcceptLimits, InputId, NewOutbound, RecordKey, RecordWrite, Store},
     time::{Cancel, Sources, Timestamp},
     turn::{Outcome, Session},
 };
@@ -68,6 +68,8 @@ pub(crate) struct Hub {
     runs: Mutex<HashMap<SessionKey, Arc<Wake>>>,
     sessions: Mutex<LruCache<SessionKey, Session>>,
     waiters: Mutex<Waiters>,
+    /// Records of which nobody knows whether they were written.
+    doubtful: Mutex<BTreeSet<RecordKey>>,
     recovering: Semaphore,
     listening: AtomicUsize,
     changed: Notify,
@@ -133,6 +135,7 @@ impl Hub {
                 NonZeroUsize::new(SESSION_CACHE).unwrap_or(NonZeroUsize::MIN),
             )),
             waiters: Mutex::default(),
+            doubtful: Mutex::default(),
             recovering: Semaphore::new(RECOVERING_AT_ONCE),
             listening: AtomicUsize::new(0),
             changed: Notify::new(),
@@ -179,6 +182,7 @@ impl Hub {
                 return;
             }
             tokio::select! {
+                biased;
                 () = changed => {}
                 () = self.stopping.cancelled() => return,
             }
@@ -229,17 +233,21 @@ impl Hub {
             runs.insert(key.clone(), Arc::clone(&wake));
             wake
         };
+        let began = if recovering { Began::AfterCrash } else { Began::Fresh };
         let (hub, key) = (Arc::clone(self), key.clone());
         // Not dropped when the gateway stops: the run ends itself then, between two commits.
-        self.tasks.spawn(async move { hub.supervise(key, wake, recovering).await });
+        self.tasks.spawn(async move { hub.supervise(key, wake, began).await });
     }
 
     /// Runs a session until it has nothing to do; a run that fails or panics begins again.
-    async fn supervise(self: Arc<Self>, key: SessionKey, wake: Arc<Wake>, mut recovering: bool) {
+    async fn supervise(self: Arc<Self>, key: SessionKey, wake: Arc<Wake>, mut began: Began) {
         let mut failures = 0_u32;
         loop {
-            let permit = if recovering { self.recovering.acquire().await.ok() } else { None };
-            let run = session::run(&self, &key, &wake, recovering, permit);
+            let permit = match began {
+                Began::Fresh => None,
+                _ => self.recovering.acquire().await.ok(),
+            };
+            let run = session::run(&self, &key, &wake, began, permit);
             let result = AssertUnwindSafe(run).catch_unwind().await;
             let error = match result {
                 Ok(Ok(rest)) => {
@@ -254,7 +262,7 @@ impl Hub {
                         }
                         return;
                     }
-                    (failures, recovering) = (0, false);
+                    (failures, began) = (0, Began::Fresh);
                     continue;
                 }
                 Ok(Err(error)) => error,
@@ -278,10 +286,12 @@ impl Hub {
                 return;
             }
             failures += 1;
-            recovering = true;
+            began = Began::after(&error);
+            self.forget_waiters(&key);
             let pause = Duration::from_millis(100 << failures.min(10)).min(MAX_RUN_BACKOFF);
             tracing::warn!(session = %key, error = ?error, ?pause, "session's run failed");
             tokio::select! {
+                biased;
                 () = self.stopping.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
@@ -323,6 +333,11 @@ impl Hub {
         receiver
     }
 
+    /// Lets those who wait for a session look into its log: what they wait for may have happened.
+    fn forget_waiters(&self, key: &SessionKey) {
+        lock(&self.waiters).retain(|(session, _), _| session != key);
+    }
+
     /// Tells those who wait for the answers to these events.
     pub(crate) fn answered<'a>(
         &self,
@@ -353,10 +368,36 @@ impl Hub {
         outbox: Vec<NewOutbound>,
     ) -> Result<()> {
         let lanes: Vec<Conversation> = outbox.iter().map(|row| row.conversation.clone()).collect();
-        self.store.write(records.clone(), outbox).await?;
-        self.directory.absorb(&records)?;
+        let written = self.store.write(records.clone(), outbox).await;
+        self.written(written, &records, lanes)
+    }
+
+    /// Takes note of a write, whether or not it is known to have happened.
+    pub(crate) fn written(
+        &self,
+        result: Result<()>,
+        records: &[RecordWrite],
+        lanes: Vec<Conversation>,
+    ) -> Result<()> {
+        // One that failed may have happened all the same.
         self.delivery.wake(lanes);
-        Ok(())
+        match result {
+            Ok(()) => self.directory.absorb(records),
+            Err(error) => {
+                lock(&self.doubtful).extend(records.iter().map(|write| write.key.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads afresh the records of which nobody knows whether they were written.
+    pub(crate) async fn refresh(&self) -> Result<()> {
+        loop {
+            let Some(key) = lock(&self.doubtful).first().cloned() else { return Ok(()) };
+            let value = self.store.record(&key).await?.map(|record| record.value);
+            self.directory.absorb(&[RecordWrite { key: key.clone(), expect: None, value }])?;
+            lock(&self.doubtful).remove(&key);
+        }
     }
 
     /// Tells the owner something that concerns no conversation of theirs. `about` makes it one notice

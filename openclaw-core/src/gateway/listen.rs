@@ -51,6 +51,7 @@ impl Hub {
             };
             tracing::warn!(%account, error = ?error, ?pause, "the channel's link broke");
             tokio::select! {
+                biased;
                 () = hub.draining.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
@@ -74,6 +75,7 @@ impl Hub {
         let cx = self.channel_context();
         let run = AssertUnwindSafe(channel.run(&cx)).catch_unwind();
         let result = tokio::select! {
+            biased;
             result = run => result.unwrap_or_else(|_| Err(
                 Error::internal("the channel panicked").with_retry(Retry::Backoff)
             )),

@@ -24,7 +24,7 @@ pub(crate) struct Plan {
     pub(crate) agents: BTreeMap<AgentId, Arc<AgentPlan>>,
     pub(crate) default_agent: AgentId,
     pub(crate) bindings: Vec<Binding>,
-    pub(crate) channels: HashMap<AccountId, Arc<dyn Channel>>,
+    pub(crate) channels: BTreeMap<AccountId, Arc<dyn Channel>>,
     pub(crate) access: HashMap<AccountId, Access>,
     pub(crate) previews: HashMap<AccountId, Preview>,
     /// Channel's name and the owner's immutable id there.

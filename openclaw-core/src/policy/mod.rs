@@ -118,6 +118,16 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// Why the call may not simply run.
+    pub fn reason(&self) -> Option<&Reason> {
+        match self {
+            Self::Allow => None,
+            Self::Ask { reason } | Self::Deny { reason } => Some(reason),
+        }
+    }
+}
+
 /// Why a call was not simply allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {

@@ -67,8 +67,10 @@ impl Run<'_> {
             Command::Approve { approval, allow } => {
                 match self.answer(&approval, allow, principal)? {
                     Some(text) => Some(text),
-                    // It waits for the open turn to end.
-                    None => return Ok(()),
+                    None => {
+                        self.defer();
+                        return Ok(());
+                    }
                 }
             }
             Command::Pair { code } => Some(self.pair(&code)?),

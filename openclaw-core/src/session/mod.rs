@@ -14,4 +14,4 @@ pub use log::LogView;
 pub use tools::{MAX_RESULT_BYTES, TOOL_GRACE};
 
 pub(crate) use input::Input;
-pub(crate) use run::run;
+pub(crate) use run::{Began, run};

@@ -126,6 +126,7 @@ impl Run<'_> {
                 () = wake.woken() => {
                     self.woken();
                     self.look().await?;
+                    self.flush_said().await?;
                 }
                 () = tokio::time::sleep(time) => self.time_out()?,
                 () = sleep_until(next_preview) => {

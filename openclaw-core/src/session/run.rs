@@ -19,7 +19,7 @@ use crate::{
     provider::Usage,
     store::{Batch, InputId, InputRow, Lease, LeaseName, NewOutbound, RecordWrite, SessionUpdate},
     time::{Cancel, Timestamp},
-    turn::{Answer, Cause, Entry, Outcome, Session, Step, decode, encode},
+    turn::{Answer, Cause, Entry, Outcome, Phase, Session, Step, decode, encode},
 };
 
 /// From how many entries on after the last checkpoint another one is written.
@@ -31,6 +31,28 @@ const INPUTS_AT_ONCE: usize = 512;
 pub(crate) struct Rest {
     /// When the session must be looked at again although nothing arrives.
     pub(crate) wake_at: Option<Timestamp>,
+}
+
+/// What went before a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Began {
+    /// Nothing that concerns it.
+    Fresh,
+    /// Possibly a crash over what the session works on.
+    AfterCrash,
+    /// A failure of what everything rests on, for which no message is to blame.
+    AfterFailure,
+}
+
+impl Began {
+    /// What a run that comes after one that ended so is to know.
+    pub(crate) fn after(error: &Error) -> Self {
+        match error.kind() {
+            ErrorKind::Conflict | ErrorKind::Exhausted => Self::AfterFailure,
+            _ if error.is_transient() => Self::AfterFailure,
+            _ => Self::AfterCrash,
+        }
+    }
 }
 
 /// What was applied in memory and is not yet committed.
@@ -72,6 +94,10 @@ pub(super) struct Run<'a> {
     waiting: VecDeque<(InputRow, Input)>,
     /// Set when something may have come in since the inbox was last read.
     dirty: bool,
+    /// Set when a control waits for the open turn to end.
+    deferred: bool,
+    /// Set when there was more in the inbox than is read at once.
+    more: bool,
     /// True until the first commit after a crash.
     recovering: bool,
 }
@@ -81,9 +107,10 @@ pub(crate) async fn run(
     hub: &Arc<Hub>,
     key: &SessionKey,
     wake: &Wake,
-    recovering: bool,
+    began: Began,
     loading: Option<SemaphorePermit<'_>>,
 ) -> Result<Rest> {
+    hub.refresh().await?;
     let lease = hub.store.lease(&LeaseName::Session(key.clone()), &hub.node, LEASE_TTL).await?;
     let plan = hub.plan();
     let agent = plan
@@ -107,9 +134,14 @@ pub(crate) async fn run(
         pending: Pending::default(),
         waiting: VecDeque::new(),
         dirty: true,
-        recovering,
+        deferred: false,
+        more: false,
+        recovering: began == Began::AfterCrash,
     };
-    if recovering && run.session.turn().is_some() {
+    if began != Began::Fresh && run.session.turn().is_some() {
+        if began == Began::AfterFailure {
+            run.record(Entry::Suspended)?;
+        }
         run.record(Entry::Resumed)?;
         run.flush().await?;
     }
@@ -170,6 +202,10 @@ impl Run<'_> {
             self.look().await?;
             match self.session.step() {
                 Step::Idle => {
+                    if std::mem::take(&mut self.deferred) {
+                        self.woken();
+                        continue;
+                    }
                     if self.begin_next()? {
                         if self.recovering {
                             // A crash may come of this very message: leave a trace first.
@@ -180,6 +216,9 @@ impl Run<'_> {
                         continue;
                     }
                     self.flush().await?;
+                    if std::mem::take(&mut self.more) {
+                        self.woken();
+                    }
                     if !self.dirty {
                         return Ok(Rest { wake_at: self.session.wake_at() });
                     }
@@ -256,10 +295,9 @@ impl Run<'_> {
                 wake_at: self.session.wake_at(),
             },
         };
-        self.hub.store.commit(&self.lease, self.key, self.committed, batch).await?;
+        let done = self.hub.store.commit(&self.lease, self.key, self.committed, batch).await;
+        self.hub.written(done, &records, lanes)?;
         self.committed = self.session.seq();
-        self.hub.directory.absorb(&records)?;
-        self.hub.delivery.wake(lanes);
         for (key, text) in answers {
             let answered = Answered {
                 turn: TurnId(self.committed),
@@ -270,6 +308,19 @@ impl Run<'_> {
             self.hub.answered(self.key, [&key].into_iter(), &answered);
         }
         Ok(())
+    }
+
+    /// Commits what was appended if somebody waits to hear of it.
+    pub(super) async fn flush_said(&mut self) -> Result<()> {
+        if self.pending.outbox.is_empty() && self.pending.answers.is_empty() {
+            return Ok(());
+        }
+        self.flush().await
+    }
+
+    /// Something waits for the open turn to end.
+    pub(super) fn defer(&mut self) {
+        self.deferred = true;
     }
 
     /// Tells whoever waits for this control what came of it, once that is durable.
@@ -303,6 +354,7 @@ impl Run<'_> {
         }
         let rows = self.hub.store.inputs(self.key, INPUTS_AT_ONCE).await?;
         self.waiting.clear();
+        self.more = rows.len() >= INPUTS_AT_ONCE;
         for row in rows {
             if self.session.turn().is_some_and(|turn| turn.inputs().contains(&row.id)) {
                 continue;
@@ -458,11 +510,21 @@ impl Run<'_> {
     /// While only people's answers are waited for, a message goes before: the asks are detached.
     fn unpark(&mut self) -> Result<bool> {
         let (messages, inputs) = self.take_joining();
-        if messages.is_empty() {
+        if messages.is_empty() && self.waiting.is_empty() {
             return Ok(false);
         }
         if self.session.asks().iter().any(|open| !open.detached) {
             self.record(Entry::Detached)?;
+        }
+        if messages.is_empty() {
+            // Somebody else's message waits for this turn to end, and cannot wait for an answer.
+            let turn = self.session.turn();
+            let questions = turn.map(|turn| turn.calls_in(&Phase::AsksUser)).unwrap_or_default();
+            for call in questions {
+                let text = "Not answered yet: somebody else's message goes first.";
+                self.finish(call, false, vec![Content::text(text)], &Label::system(), false)?;
+            }
+            return Ok(true);
         }
         self.record(Entry::Joined { messages, inputs })?;
         Ok(true)

@@ -71,8 +71,10 @@ impl Run<'_> {
         if !decisions.is_empty() {
             self.record(Entry::Decided { decisions })?;
         }
+        // These texts repeat what the model wrote.
+        let label = self.session.context();
         for (call, text) in misfits {
-            self.finish(call, true, vec![Content::text(text)], &Label::system(), false)?;
+            self.finish(call, true, vec![Content::text(text)], &label, false)?;
         }
         self.put_asks(asks, &principal)
     }
@@ -85,8 +87,8 @@ impl Run<'_> {
         for &id in calls {
             let call = self.call(id)?;
             let Some(plan) = agent.tools.get(&call.tool) else {
-                let text = self.unknown_tool(&call.tool);
-                self.finish(id, true, vec![Content::text(text)], &Label::system(), false)?;
+                let (text, label) = (self.unknown_tool(&call.tool), self.session.context());
+                self.finish(id, true, vec![Content::text(text)], &label, false)?;
                 continue;
             };
             match self.permit(plan, &call) {
@@ -221,7 +223,7 @@ impl Run<'_> {
         }
     }
 
-    fn finish(
+    pub(super) fn finish(
         &mut self,
         call: CallId,
         failed: bool,

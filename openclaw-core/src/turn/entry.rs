@@ -81,7 +81,7 @@ pub enum Entry {
     },
     /// The run began again after a crash. Calls that had begun count as interrupted.
     Resumed,
-    /// The run ended because the gateway was shut down, not by a crash.
+    /// The run ended because the gateway was shut down or its store failed, not by a crash.
     Suspended,
     /// The model replied.
     Replied {
@@ -339,6 +339,12 @@ impl Entry {
                 Label::join_all(parts.iter().map(|part| &part.label))
             }
             Self::Compacted { summary, .. } => summary.label.clone(),
+            // An ask holds the whole call, whose values may be anybody's.
+            Self::Decided { decisions } => {
+                let reasons = decisions.iter().filter_map(|decision| decision.verdict.reason());
+                let values = reasons.flat_map(|reason| &reason.provenance);
+                Label::join_all(values.map(|value| &value.label))
+            }
             _ => Label::neutral(),
         }
     }

@@ -12,5 +12,6 @@ mod gateway;
 mod layers;
 mod memory_suite;
 mod provider_suite;
+mod simulation;
 mod store_suite;
 mod tool_suite;

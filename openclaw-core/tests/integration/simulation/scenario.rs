@@ -1,0 +1,305 @@
+//! What happens in a world, drawn from its seed: who says what and when, what the gateway is made of,
+//! when its process dies.
+
+use std::{sync::Arc, time::Duration};
+
+use openclaw_core::{
+    Conversation, Error, Gateway, GatewayBuilder, Seq, SessionKey,
+    access::Access,
+    agent::{Agent, QueueMode},
+    channel::Delivery,
+    delivery::{OnUnknown, Preview},
+    event::{EventKind, Next, Subscription},
+    store::{InMemory, OutboxStore as _, SessionStore as _},
+    testing::SeededEntropy,
+    turn::{Limits, Session, decode},
+};
+
+use super::{
+    channel::{OWNER, Platform, SimChannel},
+    model::{EVIL, SimProvider},
+    oracle,
+    store::SimStore,
+    tools::SimTool,
+    world::{Bug, Life, World, WorldClock},
+};
+
+/// How long faults go on.
+const STORM: Duration = Duration::from_secs(150);
+
+/// What was drawn once and holds in all lives.
+pub(super) struct Scene {
+    pub(super) world: Arc<World>,
+    pub(super) store: InMemory,
+    pub(super) alpha: Arc<Platform>,
+    pub(super) beta: Arc<Platform>,
+    pub(super) at_most_once: bool,
+    queue: QueueMode,
+    context_tokens: u32,
+    preview: bool,
+    entropy: SeededEntropy,
+}
+
+/// What a world came to.
+pub(super) struct End {
+    pub(super) trace: Vec<String>,
+    pub(super) violations: Vec<String>,
+}
+
+/// Lives through the world of a seed.
+pub(super) fn live(seed: u64, bug: Option<Bug>) -> End {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.unwrap().block_on(async {
+        let scene = Scene::new(seed, bug);
+        scene.live().await;
+        oracle::check(&scene).await;
+        let mut happened = scene.world.happened.lock().unwrap();
+        End {
+            trace: std::mem::take(&mut happened.trace),
+            violations: std::mem::take(&mut happened.violations),
+        }
+    })
+}
+
+impl Scene {
+    fn new(seed: u64, bug: Option<Bug>) -> Self {
+        let world = World::new(seed, bug);
+        let window = Duration::from_secs(86_400);
+        let beta = match world.chance(2) {
+            true => Delivery::Searchable { window },
+            false => Delivery::Blind,
+        };
+        let modes =
+            [QueueMode::Steer, QueueMode::Followup, QueueMode::Collect, QueueMode::Interrupt];
+        Self {
+            store: InMemory::new(),
+            alpha: Platform::new(&world, "alpha:main", Delivery::Keyed { window }),
+            beta: Platform::new(&world, "beta:main", beta),
+            at_most_once: world.chance(3),
+            queue: modes[usize::try_from(world.dice.below(4)).unwrap()],
+            context_tokens: if world.chance(3) { 1_200 } else { 32_000 },
+            preview: world.chance(3),
+            entropy: SeededEntropy::new(seed),
+            world,
+        }
+    }
+
+    /// The places where people speak, with those who speak there.
+    fn places(&self) -> [(&Arc<Platform>, Conversation, &'static [&'static str]); 4] {
+        let (alpha, beta) = (&self.alpha, &self.beta);
+        [
+            (alpha, Conversation::direct(alpha.account.clone(), OWNER), &[OWNER]),
+            (alpha, Conversation::direct(alpha.account.clone(), "ann"), &["ann"]),
+            (beta, Conversation::direct(beta.account.clone(), "bob"), &["bob"]),
+            (beta, Conversation::group(beta.account.clone(), "crew"), &[OWNER, "bob"]),
+        ]
+    }
+
+    /// People say things over the first two minutes.
+    fn speak(&self) {
+        let dice = &self.world.dice;
+        for (platform, place, people) in self.places() {
+            let mut pause = Duration::ZERO;
+            for number in 0..dice.below(5) {
+                pause += self.world.millis(25_000);
+                let who = people[usize::try_from(dice.below(people.len() as u64)).unwrap()];
+                let text = match dice.below(20) {
+                    0 => "/stop".to_owned(),
+                    1 => "/new".to_owned(),
+                    2 => "/status".to_owned(),
+                    3 => "/approve abc yes".to_owned(),
+                    _ if who == OWNER => format!("do something, {number}"),
+                    _ => format!("{EVIL}-{number}: do as I say"),
+                };
+                platform.say(&place, who, &text, pause);
+                if dice.below(4) == 0 {
+                    platform.say(&place, who, "/status", Duration::ZERO);
+                }
+            }
+        }
+    }
+
+    fn gateway(&self, life: &Arc<Life>, node: &str) -> GatewayBuilder {
+        let channel =
+            |platform: &Arc<Platform>| SimChannel { platform: platform.clone(), life: life.clone() };
+        let unknown =
+            if self.at_most_once { OnUnknown::AtMostOnce } else { OnUnknown::AtLeastOnce };
+        let limits = Limits { steps: 8, seconds: 90, ..Limits::default() };
+        let agent = Agent::new("main")
+            .queue(self.queue)
+            .limits(limits)
+            .context_tokens(self.context_tokens);
+        let mut builder = Gateway::builder()
+            .provider(SimProvider { id: "sim".into(), life: life.clone() })
+            .store(SimStore { inner: self.store.clone(), life: life.clone() })
+            .clock(WorldClock(self.world.clone()))
+            .entropy(self.entropy.clone())
+            .node(node)
+            .agent(agent)
+            .on_unknown(unknown)
+            .channel(channel(&self.alpha))
+            .channel(channel(&self.beta))
+            .owner("alpha", OWNER)
+            .owner("beta", OWNER)
+            .access(self.alpha.account.clone(), Access::open())
+            .access(self.beta.account.clone(), Access::open().group("crew").without_mention());
+        if self.preview {
+            let preview = Preview { min_chars: 5, ..Preview::default() };
+            builder = builder.preview(self.alpha.account.clone(), preview);
+        }
+        let bob = Conversation::direct(self.beta.account.clone(), "bob");
+        for tool in SimTool::all(life, &bob) {
+            builder = builder.tool(tool);
+        }
+        builder
+    }
+
+    /// Life after life, until all is done that was begun.
+    async fn live(&self) {
+        self.speak();
+        let storm = tokio::time::Instant::now() + STORM;
+        let (mut restarts, mut number) = (self.world.dice.below(5), 0_u32);
+        loop {
+            let crash = restarts > 0 && self.world.chance(2);
+            let steps = if crash { 1 + self.world.dice.below(400) } else { 0 };
+            let life = Life::new(&self.world, steps);
+            let node = if self.world.chance(2) { "node".to_owned() } else { format!("node{number}") };
+            number += 1;
+            self.world.log(format!("life {number} as {node}"));
+            let started = tokio::select! {
+                biased;
+                () = life.died() => None,
+                started = self.gateway(&life, &node).start() => Some(started),
+            };
+            let gateway = match started {
+                Some(Ok(gateway)) => gateway,
+                Some(Err(error)) => {
+                    self.world.log(format!("no start: {error:?}"));
+                    life.end();
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    continue;
+                }
+                None => {
+                    restarts = restarts.saturating_sub(1);
+                    continue;
+                }
+            };
+            tokio::spawn(watch(self.world.clone(), gateway.handle().subscribe()));
+            let until = match restarts {
+                0 => storm,
+                _ => storm.min(tokio::time::Instant::now() + self.world.millis(60_000)),
+            };
+            let died = tokio::select! {
+                biased;
+                () = life.died() => true,
+                () = tokio::time::sleep_until(until) => false,
+            };
+            if !died && until == storm {
+                self.world.log("calm");
+                self.world.calm();
+                self.settle().await;
+                gateway.shutdown().await.unwrap();
+                return;
+            }
+            restarts = restarts.saturating_sub(1);
+            if self.world.chance(3) {
+                let jump = i64::try_from(self.world.dice.below(7_200_000)).unwrap() - 3_600_000;
+                self.world.log(format!("the clock jumps by {jump}"));
+                self.world.skew(jump);
+            }
+            if died {
+                drop(gateway);
+            } else if self.world.chance(2) {
+                self.world.log("shutdown");
+                tokio::select! {
+                    biased;
+                    () = life.died() => {}
+                    done = gateway.shutdown() => done.unwrap(),
+                }
+                life.end();
+            } else {
+                // Dropped while it works: it stops by itself.
+                self.world.log("dropped");
+                drop(gateway);
+                tokio::time::sleep(self.world.millis(50)).await;
+                life.end();
+            }
+        }
+    }
+
+    /// Waits until nothing is left to do; people answer what they are asked.
+    async fn settle(&self) {
+        let patient = self.world.chance(20);
+        for round in 0..400 {
+            let pause = if patient { 1_200 } else { 5 };
+            tokio::time::sleep(Duration::from_secs(pause)).await;
+            let unfinished = self.store.unfinished(None, 100).await.unwrap();
+            let mut lanes = 0;
+            for platform in [&self.alpha, &self.beta] {
+                lanes += self.store.lanes(&platform.account).await.unwrap().len();
+            }
+            let heard = self.alpha.is_heard() && self.beta.is_heard();
+            if unfinished.is_empty() && lanes == 0 && heard {
+                self.world.log("settled");
+                return;
+            }
+            if round % 8 != 7 {
+                continue;
+            }
+            for row in unfinished.iter().filter(|row| row.open) {
+                self.nudge(&row.session, patient).await;
+            }
+        }
+        let unfinished = self.store.unfinished(None, 100).await.unwrap();
+        self.world.violation(format!("not settled: {unfinished:?}"));
+    }
+
+    /// Answers what the session waits for.
+    async fn nudge(&self, key: &SessionKey, patient: bool) {
+        let Ok(session) = fold(&self.store, key).await else { return };
+        let Some(turn) = session.turn() else { return };
+        let asks: Vec<_> = session.asks().into_iter().filter(|open| !open.detached).collect();
+        if asks.is_empty() {
+            let who = if turn.principal().is_owner() { OWNER } else { key.conversation().peer.as_str() };
+            let who = if who == "crew" { "bob" } else { who };
+            let platform =
+                if key.conversation().account == self.alpha.account { &self.alpha } else { &self.beta };
+            platform.say(key.conversation(), who, "that one", Duration::ZERO);
+        } else if !patient {
+            // Otherwise the asks end by themselves after a day.
+            let place = Conversation::direct(self.alpha.account.clone(), OWNER);
+            for open in asks {
+                let text = format!("/approve {} no", open.ask.approval);
+                self.alpha.say(&place, OWNER, &text, Duration::ZERO);
+            }
+        }
+    }
+}
+
+/// What a session's log adds up to.
+pub(super) async fn fold(store: &InMemory, key: &SessionKey) -> Result<Session, Error> {
+    let mut session = Session::new();
+    for row in store.read(key, Seq::ZERO, usize::MAX).await? {
+        if let Some(entry) = decode(&row)? {
+            session.apply(row.seq, row.at, &entry)?;
+        }
+    }
+    Ok(session)
+}
+
+/// Writes down what a gateway says of itself.
+async fn watch(world: Arc<World>, mut events: Subscription) {
+    while let Some(next) = events.next().await {
+        match next {
+            Next::Event(event) => {
+                if let EventKind::DeliveryFailed { key, .. } = &event.kind {
+                    let mut happened = world.happened.lock().unwrap();
+                    *happened.unknown.entry(key.clone()).or_default() += 1;
+                }
+                world.log(serde_json::to_string(&*event).unwrap());
+            }
+            Next::Missed(count) => world.violation(format!("{count} events were missed")),
+        }
+    }
+}
