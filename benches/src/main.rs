@@ -106,11 +106,11 @@ async fn store_alone(folder: &Path) -> Result<(Times, Times)> {
     let store = Sqlite::open(folder.join("alone.db")).await?;
     let (mut accepts, mut commits) = (Times::default(), Times::default());
     for number in 0..1_000 {
-        for times in [&mut accepts, &mut commits] {
+        for (kind, times) in [("a", &mut accepts), ("c", &mut commits)] {
             let input = NewInput {
                 session: "agent:main:bench:default:direct:alone".parse()?,
                 account: "bench:default".parse()?,
-                key: openclaw_core::EventKey::event(&format!("{number}-{}", times.len())),
+                key: openclaw_core::EventKey::event(&format!("{number}{kind}")),
                 control: false,
                 at: openclaw_core::time::Timestamp(i64::from(number)),
                 payload: "{\"text\":\"hello\"}".repeat(8),
