@@ -14,7 +14,9 @@ use crate::{
 ///
 /// Who is the owner is the host's word (`.owner("telegram", id)`, local channels), never a channel's
 /// claim.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Principal {

@@ -1,6 +1,9 @@
 //! Agents: who answers, with which model, tools and permissions.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,6 +48,10 @@ pub struct Agent {
     /// Who it is and how it behaves; goes into the system prompt as it stands.
     #[serde(default)]
     pub persona: String,
+    /// In place of `persona`: the folder whose [`PERSONA_FILES`] make it, read when the gateway
+    /// starts or reloads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persona_folder: Option<PathBuf>,
     /// The provider that it thinks with; the first one if `None`.
     #[serde(default)]
     pub provider: Option<ProviderId>,
@@ -113,6 +120,7 @@ impl Agent {
         Self {
             id: id.into(),
             persona: String::new(),
+            persona_folder: None,
             provider: None,
             model: default_model(),
             tools: None,

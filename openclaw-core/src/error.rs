@@ -6,7 +6,17 @@ use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What kind of failure it was. Callers match on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {

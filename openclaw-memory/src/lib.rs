@@ -1,4 +1,7 @@
 //! Stores and memories for [`openclaw_core`], a feature each.
 
+mod plugins;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+
+pub use plugins::register;

@@ -9,3 +9,6 @@
 pub mod http;
 #[cfg(feature = "openai")]
 pub mod openai;
+mod plugins;
+
+pub use plugins::register;

@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 
+use openclaw_core::schemars;
+use serde::{Deserialize, Serialize};
+
 /// The settings of a [`Terminal`](super::Terminal).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Config {
     /// What stands before the line that is typed.

@@ -7,4 +7,5 @@
     reason = "a test that panics has failed"
 )]
 
+mod plugins;
 mod terminal;

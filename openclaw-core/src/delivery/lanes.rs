@@ -53,7 +53,6 @@ pub enum OnUnknown {
 pub(crate) struct Delivery(Arc<Inner>);
 
 struct Inner {
-    on_unknown: OnUnknown,
     hub: OnceLock<Weak<Hub>>,
     lanes: Mutex<HashMap<Conversation, Arc<Notify>>>,
     /// Rows that a former process may have sent without recording it.
@@ -80,9 +79,8 @@ enum Done {
 }
 
 impl Delivery {
-    pub(crate) fn new(on_unknown: OnUnknown) -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(Inner {
-            on_unknown,
             hub: OnceLock::new(),
             lanes: Mutex::default(),
             old: Mutex::default(),
@@ -207,17 +205,18 @@ impl Delivery {
 
     /// Delivers what the lane holds; how long to wait if its head must.
     async fn drain_lane(&self, hub: &Arc<Hub>, lane: &Conversation) -> Result<Option<Duration>> {
-        let plan = hub.plan();
-        let Some(channel) = plan.channels.get(&lane.account).map(Arc::clone) else {
-            tracing::warn!(account = %lane.account, "no such channel; its messages wait");
-            return Ok(None);
-        };
-        if !lock(&self.0.ready).contains(&lane.account) {
-            // It wakes all lanes once it is known what was sent before.
-            return Ok(None);
-        }
-        let cx = hub.channel_context();
         loop {
+            // A reload may have put another channel in its place.
+            let plan = hub.plan();
+            let Some(channel) = plan.channels.get(&lane.account).map(Arc::clone) else {
+                tracing::warn!(account = %lane.account, "no such channel; its messages wait");
+                return Ok(None);
+            };
+            if !lock(&self.0.ready).contains(&lane.account) {
+                // It wakes all lanes once it is known what was sent before.
+                return Ok(None);
+            }
+            let cx = hub.channel_context();
             let rows = hub.store.lane(lane, OutboundId::default(), ROWS_AT_ONCE).await?;
             if rows.is_empty() {
                 let growing = lock(&self.0.growing).remove(lane);
@@ -344,7 +343,7 @@ impl Delivery {
         let error = ErrorKind::Unavailable;
         self.emit(hub, row, EventKind::DeliveryFailed { key: row.new.key.clone(), error });
         tracing::warn!(key = %row.new.key, conversation = %row.new.conversation, "nobody knows whether this was sent");
-        if self.0.on_unknown == OnUnknown::AtLeastOnce {
+        if hub.plan().on_unknown == OnUnknown::AtLeastOnce {
             return Ok(None);
         }
         hub.store.settle(row.id, Settlement::Unknown).await?;

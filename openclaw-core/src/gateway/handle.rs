@@ -42,7 +42,7 @@ pub struct Gateway {
 /// beyond [`Gateway`]'s end.
 #[derive(Clone)]
 pub struct Handle {
-    hub: Arc<Hub>,
+    pub(super) hub: Arc<Hub>,
 }
 
 impl Gateway {

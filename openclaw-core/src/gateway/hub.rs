@@ -1,7 +1,7 @@
 //! What all parts of a running gateway share, and what starts the runs of its sessions.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     num::NonZeroUsize,
     panic::AssertUnwindSafe,
     sync::{
@@ -19,13 +19,15 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::{directory::Directory, door::Door, ingress::Ingress, plan::Plan};
+use super::{
+    directory::Directory, door::Door, ingress::Ingress, listen::Listener, load::Loaded, plan::Plan,
+};
 use crate::{
     channel::ChannelContext,
     delivery::Delivery,
     error::{Error, ErrorKind, Result},
     event::{EventKind, Events},
-    id::{Conversation, EventKey, NodeId, OutboundKey, SessionKey, TurnId},
+    id::{AccountId, Conversation, EventKey, NodeId, OutboundKey, SessionKey, TurnId},
     message::{Action, Content},
     provider::Usage,
     session::{self, Began},
@@ -65,6 +67,10 @@ pub(crate) struct Hub {
     pub(crate) stopping: Cancel,
     pub(crate) tasks: TaskTracker,
     plan: RwLock<Arc<Plan>>,
+    /// The plugins of the plan. Held by a reload from its beginning to its end.
+    pub(crate) loaded: Arc<tokio::sync::Mutex<Vec<Loaded>>>,
+    /// The channels that listen, or have heard all that they ever will.
+    pub(crate) listeners: Mutex<BTreeMap<AccountId, Listener>>,
     runs: Mutex<HashMap<SessionKey, Arc<Wake>>>,
     sessions: Mutex<LruCache<SessionKey, Session>>,
     waiters: Mutex<Waiters>,
@@ -101,7 +107,7 @@ impl Wake {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is inside is never left half changed by a panic: each lock holds for one map operation.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -111,25 +117,26 @@ impl Hub {
     pub(crate) fn new(
         store: Arc<dyn Store>,
         sources: Sources,
-        events: Events,
         node: NodeId,
         directory: Directory,
-        delivery: Delivery,
         plan: Plan,
-        cancel: &Cancel,
+        loaded: Vec<Loaded>,
+        stopping: Cancel,
         door: &Weak<Self>,
     ) -> Self {
         Self {
             store,
             sources,
-            events,
+            events: Events::default(),
             node,
             directory,
-            delivery,
-            draining: cancel.child(),
-            stopping: cancel.child(),
+            delivery: Delivery::new(),
+            draining: stopping.child(),
+            stopping,
             tasks: TaskTracker::new(),
             plan: RwLock::new(Arc::new(plan)),
+            loaded: Arc::new(tokio::sync::Mutex::new(loaded)),
+            listeners: Mutex::default(),
             runs: Mutex::default(),
             sessions: Mutex::new(LruCache::new(
                 NonZeroUsize::new(SESSION_CACHE).unwrap_or(NonZeroUsize::MIN),
@@ -195,6 +202,11 @@ impl Hub {
 
     pub(crate) fn plan(&self) -> Arc<Plan> {
         Arc::clone(&self.plan.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another plan in place of the present one. Turns that have begun keep theirs.
+    pub(crate) fn replace_plan(&self, plan: Plan) {
+        *self.plan.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(plan);
     }
 
     /// Spawns a task that the gateway waits for when it shuts down, and drops when it must stop.

@@ -4,12 +4,13 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 
-use super::hub::{Hub, LEASE_TTL};
+use super::hub::{Hub, LEASE_TTL, lock};
 use crate::{
     channel::Channel,
     error::{Error, ErrorKind, Retry},
     id::AccountId,
     store::LeaseName,
+    time::Cancel,
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -17,32 +18,66 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// A channel that listened this long is taken to have recovered.
 const STEADY: Duration = Duration::from_secs(60);
 
+/// A channel that listens.
+#[derive(Clone)]
+pub(crate) struct Listener {
+    pub(crate) channel: Arc<dyn Channel>,
+    cancel: Cancel,
+    ended: Cancel,
+}
+
 impl Hub {
-    /// Listens on a channel until the gateway drains; a link that breaks is taken up again.
+    /// Listens on a channel until it is [dismissed](Self::dismiss) or the gateway drains; a link that
+    /// breaks is taken up again.
     pub(crate) fn listen(self: &Arc<Self>, channel: Arc<dyn Channel>) {
         let hub = Arc::clone(self);
+        let account = channel.id().clone();
+        let (cancel, ended) = (self.draining.child(), Cancel::new());
+        let listener = Listener { channel, cancel, ended };
+        lock(&self.listeners).insert(account.clone(), listener.clone());
         self.listening();
         self.spawn(async move {
-            hub.keep_listening(channel).await;
+            if !hub.keep_listening(&listener).await {
+                // A reload may try it again.
+                lock(&hub.listeners).remove(&account);
+            }
             hub.ended_listening();
+            listener.ended.cancel();
         });
     }
 
-    async fn keep_listening(self: &Arc<Self>, channel: Arc<dyn Channel>) {
+    /// Stops listening on an account, and waits until that is done.
+    pub(crate) async fn dismiss(&self, account: &AccountId) {
+        let Some(listener) = lock(&self.listeners).remove(account) else { return };
+        listener.cancel.cancel();
+        tokio::select! {
+            biased;
+            () = listener.ended.cancelled() => {}
+            // The task was dropped.
+            () = self.stopping.cancelled() => {}
+        }
+    }
+
+    /// False if the channel failed for good.
+    async fn keep_listening(self: &Arc<Self>, listener: &Listener) -> bool {
         let hub = self;
-        let account = channel.id().clone();
+        let account = listener.channel.id().clone();
         let mut failures = 0_u32;
-        while !hub.draining.is_cancelled() {
+        while !listener.cancel.is_cancelled() {
             let began = tokio::time::Instant::now();
-            let error = match hub.listen_once(&channel, &account).await {
-                Ok(()) => return,
+            let error = match hub.listen_once(listener, &account).await {
+                Ok(()) => return true,
                 Err(error) => error,
             };
+            if listener.cancel.is_cancelled() {
+                tracing::debug!(%account, error = ?error, "the channel failed while it was stopped");
+                return true;
+            }
             if error.retry() == Retry::Never {
                 tracing::error!(%account, error = ?error, "the channel is off");
                 let text = format!("The channel {account} is off: {error}");
                 hub.tell_owner(&format!("channel/{account}"), text).await;
-                return;
+                return false;
             }
             failures = if began.elapsed() > STEADY { 1 } else { failures + 1 };
             let pause = match error.retry() {
@@ -52,15 +87,16 @@ impl Hub {
             tracing::warn!(%account, error = ?error, ?pause, "the channel's link broke");
             tokio::select! {
                 biased;
-                () = hub.draining.cancelled() => return,
+                () = listener.cancel.cancelled() => return true,
                 () = tokio::time::sleep(pause) => {}
             }
         }
+        true
     }
 
     async fn listen_once(
         self: &Arc<Self>,
-        channel: &Arc<dyn Channel>,
+        listener: &Listener,
         account: &AccountId,
     ) -> crate::Result<()> {
         let name = LeaseName::Account(account.clone());
@@ -72,8 +108,9 @@ impl Hub {
             Err(error) => return Err(error),
         };
         self.delivery.recover(account).await?;
-        let cx = self.channel_context();
-        let run = AssertUnwindSafe(channel.run(&cx)).catch_unwind();
+        let mut cx = self.channel_context();
+        cx.cancel = listener.cancel.child();
+        let run = AssertUnwindSafe(listener.channel.run(&cx)).catch_unwind();
         let result = tokio::select! {
             biased;
             result = run => result.unwrap_or_else(|_| Err(
@@ -81,7 +118,7 @@ impl Hub {
             )),
             // One that does not listen to `cx.cancel()` is dropped, as its contract allows.
             () = async {
-                self.draining.cancelled().await;
+                listener.cancel.cancelled().await;
                 tokio::time::sleep(Duration::from_secs(1)).await;
             } => Ok(()),
         };

@@ -5,15 +5,20 @@ use std::{
     sync::Arc,
 };
 
-use super::bindings::{Binding, route};
+use super::{
+    bindings::{Binding, route},
+    load::Life,
+};
 use crate::delivery::Preview;
 use crate::{
     access::Access,
     agent::Agent,
     channel::{Capabilities, Channel},
+    delivery::OnUnknown,
+    error::{Error, Result},
     hook::Hook,
     http_client::HttpClient,
-    id::{AccountId, AgentId, Conversation, UserId},
+    id::{AccountId, AgentId, Conversation, SessionKey, UserId},
     label::Confidentiality,
     policy::Permission,
     provider::{Provider, ToolDefinition},
@@ -30,8 +35,11 @@ pub(crate) struct Plan {
     /// Channel's name and the owner's immutable id there.
     pub(crate) owners: Vec<(String, UserId)>,
     pub(crate) hooks: Vec<Arc<dyn Hook>>,
+    pub(crate) on_unknown: OnUnknown,
     pub(crate) http: Option<Arc<dyn HttpClient>>,
     pub(crate) state: State,
+    /// Keeps what plugins run alive for as long as a turn may need it.
+    pub(crate) _plugins: Vec<Arc<Life>>,
 }
 
 /// An agent with the parts that it uses.
@@ -55,6 +63,12 @@ impl AgentPlan {
 }
 
 impl Plan {
+    /// The agent of a session; the default one if the session's own is no more.
+    pub(crate) fn agent_of(&self, key: &SessionKey) -> Result<Arc<AgentPlan>> {
+        let found = self.agents.get(key.agent()).or_else(|| self.agents.get(&self.default_agent));
+        found.map(Arc::clone).ok_or_else(|| Error::internal("the plan has no default agent"))
+    }
+
     /// The agent that answers at `place`: chosen there by the owner, or bound, or the default one.
     pub(crate) fn agent_at(
         &self,

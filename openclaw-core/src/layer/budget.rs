@@ -22,7 +22,18 @@ use crate::{
 pub const DEFAULT_BUDGET_OUTPUT_TOKENS: u32 = 8_192;
 
 /// What happens to a completion by a model whose price is not known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
 pub enum UnknownPrice {
     /// It is refused: a cap that cannot be computed cannot be kept.
     #[default]

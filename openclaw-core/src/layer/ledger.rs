@@ -68,10 +68,14 @@ fn next_day(at: Timestamp) -> Timestamp {
 }
 
 /// Whom a [`Cap`] is about.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Capped {
     /// All together.
+    #[default]
     Everyone,
     /// Each agent by itself.
     EachAgent,

@@ -113,12 +113,7 @@ pub(crate) async fn run(
     hub.refresh().await?;
     let lease = hub.store.lease(&LeaseName::Session(key.clone()), &hub.node, LEASE_TTL).await?;
     let plan = hub.plan();
-    let agent = plan
-        .agents
-        .get(key.agent())
-        .or_else(|| plan.agents.get(&plan.default_agent))
-        .map(Arc::clone)
-        .ok_or_else(|| Error::internal("the plan has no default agent"))?;
+    let agent = plan.agent_of(key)?;
     let session = load(hub, key).await?;
     let mut run = Run {
         hub,
@@ -389,6 +384,9 @@ impl Run<'_> {
 
     /// Begins the next turn, if something waits for one.
     fn begin_next(&mut self) -> Result<bool> {
+        // A turn keeps the plan that it begins with.
+        self.plan = self.hub.plan();
+        self.agent = self.plan.agent_of(self.key)?;
         self.cancel = self.hub.stopping.child();
         self.open()?;
         // What starts no turn by itself goes into the history with the next one.

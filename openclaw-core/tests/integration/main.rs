@@ -11,6 +11,7 @@ mod channel_suite;
 mod gateway;
 mod layers;
 mod memory_suite;
+mod plugins;
 mod provider_suite;
 mod simulation;
 mod store_suite;

@@ -22,6 +22,7 @@
 mod backup;
 mod blobs;
 mod check;
+mod config;
 mod error;
 mod open;
 mod outbox;
@@ -51,6 +52,7 @@ use tokio::sync::oneshot;
 
 pub use blobs::FileBlobs;
 pub use check::Findings;
+pub use config::SqliteConfig;
 
 use readers::Readers;
 use writer::{Job, Writer};

@@ -16,3 +16,4 @@ mod flush;
 mod full;
 mod measure;
 mod opening;
+mod plugins;

@@ -10,4 +10,5 @@
 
 mod openai;
 mod peers;
+mod plugins;
 mod server;

@@ -1,0 +1,399 @@
+//! Putting a gateway's parts together, or saying all that is wrong with them.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use super::{
+    Binding, GatewayBuilder,
+    handle::API_ACCOUNT,
+    load::{Former, Loaded, Loading},
+    plan::{AgentPlan, Plan, ToolPlan},
+};
+use crate::{
+    access::Access,
+    agent::{Agent, DEFAULT_AGENT},
+    channel::Channel,
+    delivery::Preview,
+    error::{Error, Result},
+    id::{AccountId, AgentId, NodeId, ProviderId},
+    layer::{Fallback, Layer, Ledger, wrap},
+    plugin::{FallbackEntry, Place, ProviderLayer},
+    provider::{Provider, ToolDefinition},
+    store::{InMemory, Store},
+    time::{Cancel, Sources},
+    tool::Tool,
+};
+
+/// Something that was said in code, or somewhere in a file.
+pub(super) struct Stated<T> {
+    pub(super) value: T,
+    pub(super) place: Place,
+}
+
+impl<T> Stated<T> {
+    pub(super) fn in_code(value: T) -> Self {
+        Self { value, place: Place::default() }
+    }
+}
+
+/// What a builder came to.
+pub(super) struct Composed {
+    pub(super) plan: Plan,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) node: Option<NodeId>,
+    pub(super) loaded: Vec<Loaded>,
+}
+
+/// Loads plugins and puts all parts together. `former` is what a running gateway is made of.
+pub(super) async fn compose(
+    mut builder: GatewayBuilder,
+    sources: &Sources,
+    cancel: &Cancel,
+    former: Option<&Former<'_>>,
+) -> Result<Composed> {
+    let mut loading = Loading::new(sources, cancel, former);
+    loading.load(&mut builder).await;
+    let composing = Composing { loading, sources, former };
+    composing.finish(builder)
+}
+
+type Providers = Vec<(ProviderId, Arc<dyn Provider>)>;
+
+struct Composing<'a> {
+    loading: Loading<'a>,
+    sources: &'a Sources,
+    former: Option<&'a Former<'a>>,
+}
+
+impl Composing<'_> {
+    fn fault(&mut self, fault: impl Into<String>) {
+        self.loading.faults.push(fault.into());
+    }
+
+    /// As [`fault`](Self::fault), unless it may come of a plugin that was not loaded.
+    fn missing(&mut self, fault: impl Into<String>) {
+        if self.loading.complete {
+            self.fault(fault);
+        }
+    }
+
+    fn finish(mut self, mut builder: GatewayBuilder) -> Result<Composed> {
+        let store = self.chosen_store(&mut builder);
+        let providers = self.layered_providers(&mut builder, store.as_ref());
+        let tools = self.layered_tools(&mut builder);
+        let channels = self.known_channels(&mut builder);
+        let mut stated = std::mem::take(&mut builder.agents);
+        if stated.is_empty() {
+            stated.push(Stated::in_code(Agent::new(DEFAULT_AGENT)));
+        }
+        let names: Vec<AgentId> = stated.iter().map(|agent| agent.value.id.clone()).collect();
+        let default_agent = builder.default_agent.take().unwrap_or_else(|| {
+            Stated::in_code(names.first().cloned().unwrap_or_else(|| DEFAULT_AGENT.into()))
+        });
+        let mut agents = BTreeMap::new();
+        for (index, agent) in stated.into_iter().enumerate() {
+            let id = agent.value.id.clone();
+            if names.iter().take(index).any(|name| *name == id) {
+                self.fault(format!("{}two agents are named {id}", agent.place));
+            }
+            if let Some(plan) = self.agent_plan(agent, &providers, &tools) {
+                agents.insert(id, Arc::new(plan));
+            }
+        }
+        let bound = builder.bindings.iter().filter_map(|binding| {
+            binding.value.agent.as_ref().map(|agent| (agent, &binding.place))
+        });
+        for (agent, place) in bound.chain([(&default_agent.value, &default_agent.place)]) {
+            if !names.contains(agent) {
+                self.fault(format!(
+                    "{place}there is no agent {agent}, known are: {}",
+                    listed(names.iter().map(AgentId::as_str))
+                ));
+            }
+        }
+        let access = self.known_access(std::mem::take(&mut builder.access), &channels);
+        let previews = self.known_previews(std::mem::take(&mut builder.previews), &channels);
+        let Some(store) = store.filter(|_| self.loading.faults.is_empty()) else {
+            return Err(self.refusal());
+        };
+        let plan = Plan {
+            agents,
+            default_agent: default_agent.value,
+            bindings: values(builder.bindings),
+            channels,
+            access,
+            previews,
+            owners: builder.owners,
+            hooks: builder.hooks,
+            on_unknown: builder.on_unknown.unwrap_or_default(),
+            http: builder.http,
+            state: Arc::new(builder.state),
+            _plugins: self.loading.loaded.iter().map(|loaded| Arc::clone(&loaded.life)).collect(),
+        };
+        Ok(Composed { plan, store, node: builder.node, loaded: self.loading.loaded })
+    }
+
+    fn refusal(&self) -> Error {
+        let what = if self.former.is_some() { "reload" } else { "start" };
+        let faults = self.loading.faults.join("\n- ");
+        Error::config(format!("the gateway cannot {what}:\n- {faults}"))
+    }
+
+    fn chosen_store(&mut self, builder: &mut GatewayBuilder) -> Option<Arc<dyn Store>> {
+        let mut stores = std::mem::take(&mut self.loading.stores);
+        stores.extend(builder.store.take());
+        if stores.len() > 1 {
+            self.fault("there is more than one store: a gateway has one");
+            return None;
+        }
+        if let Some(former) = self.former {
+            let other = stores.pop().is_some_and(|store| !Arc::ptr_eq(&store, former.store));
+            if other || builder.ephemeral && !former.store.is_ephemeral() {
+                self.fault("the store cannot be changed by a reload: stop the gateway and start it with the other store");
+            }
+            return Some(Arc::clone(former.store));
+        }
+        match (stores.pop(), builder.ephemeral) {
+            (Some(store), ephemeral) if ephemeral || !store.is_ephemeral() => return Some(store),
+            (None, true) => return Some(Arc::new(InMemory::new())),
+            (Some(_), _) => self.fault(
+                "the store forgets all when the process ends: say `.ephemeral()`, or \"ephemeral\": true, if that is meant",
+            ),
+            (None, false) if self.loading.store_failed => {}
+            (None, false) => self.fault(
+                "there is no store: add one with `.store(..)` or \"store\", or say `.ephemeral()` or \"ephemeral\": true to forget all when the process ends",
+            ),
+        }
+        None
+    }
+
+    fn layered_providers(
+        &mut self,
+        builder: &mut GatewayBuilder,
+        store: Option<&Arc<dyn Store>>,
+    ) -> Providers {
+        let mut layers = std::mem::take(&mut builder.provider_layers);
+        let entries = std::mem::take(&mut self.loading.provider_layers);
+        if let Some(store) = store {
+            let records = Arc::clone(store) as Arc<dyn crate::store::RecordStore>;
+            let ledger = Ledger::new(records, Arc::clone(&self.sources.clock));
+            let layer =
+                |entry: &ProviderLayer| -> Arc<dyn Layer<dyn Provider>> { entry.layer(&ledger) };
+            layers.extend(entries.iter().map(layer));
+        }
+        let mut providers = Providers::new();
+        for provider in std::mem::take(&mut builder.providers) {
+            let id = provider.id().clone();
+            if providers.iter().any(|(known, _)| *known == id) {
+                self.fault(format!("two providers are named {id}"));
+            }
+            providers.push((id, wrap(provider, &layers)));
+        }
+        if providers.is_empty() {
+            self.missing(
+                "there is no provider: add one with `.provider(..)` or a plugin that has one",
+            );
+        }
+        let mut chains = Providers::new();
+        for chain in std::mem::take(&mut self.loading.fallbacks) {
+            if providers.iter().chain(&chains).any(|(known, _)| *known == chain.value.id) {
+                self.fault(format!("{}two providers are named {}", chain.place, chain.value.id));
+            }
+            if let Some(fallback) = self.fallback(&chain, &providers) {
+                chains.push((chain.value.id, Arc::new(fallback)));
+            }
+        }
+        chains.extend(providers);
+        chains
+    }
+
+    fn fallback(
+        &mut self,
+        chain: &Stated<FallbackEntry>,
+        providers: &Providers,
+    ) -> Option<Fallback> {
+        let Stated { value: entry, place } = chain;
+        let find = |id: &ProviderId| {
+            let found = providers.iter().find(|(known, _)| known == id);
+            found.map(|(_, provider)| Arc::clone(provider))
+        };
+        let links = entry.then.iter().map(|link| &link.provider);
+        for id in [&entry.first].into_iter().chain(links) {
+            if find(id).is_none() {
+                self.missing(format!(
+                    "{place}the chain {} names provider {id}, known are: {}",
+                    entry.id,
+                    listed(providers.iter().map(|(id, _)| id.as_str()))
+                ));
+            }
+        }
+        let mut fallback = Fallback::new(entry.id.clone(), find(&entry.first)?);
+        for link in &entry.then {
+            let provider = find(&link.provider)?;
+            fallback = match &link.model {
+                Some(model) => fallback.then_model(provider, model.clone()),
+                None => fallback.then(provider),
+            };
+        }
+        if let Some(kinds) = &entry.on {
+            fallback = fallback.on(kinds.iter().copied());
+        }
+        Some(fallback)
+    }
+
+    fn layered_tools(&mut self, builder: &mut GatewayBuilder) -> BTreeMap<String, Arc<ToolPlan>> {
+        let mut layers: Vec<Arc<dyn Layer<dyn Tool>>> = std::mem::take(&mut builder.tool_layers);
+        layers.extend(self.loading.tool_layers.iter().map(crate::plugin::ToolLayer::layer));
+        let mut tools = BTreeMap::new();
+        for tool in std::mem::take(&mut builder.tools) {
+            // A layer may declare less time than the tool does, so the outermost is asked.
+            let tool = wrap(tool, &layers);
+            let spec = tool.spec();
+            let name = spec.name.clone();
+            let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+            if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
+                self.fault(format!(
+                    "tool {name:?}: a name has 1 to 64 letters, digits, `_` and `-`"
+                ));
+            }
+            if !spec.input_schema.is_object() {
+                self.fault(format!("tool {name:?}: its input schema must be a JSON object"));
+            }
+            let plan = ToolPlan { tool, spec };
+            if tools.insert(name.clone(), Arc::new(plan)).is_some() {
+                self.fault(format!("two tools are named {name:?}"));
+            }
+        }
+        tools
+    }
+
+    fn known_channels(
+        &mut self,
+        builder: &mut GatewayBuilder,
+    ) -> BTreeMap<AccountId, Arc<dyn Channel>> {
+        let mut channels = BTreeMap::new();
+        for channel in std::mem::take(&mut builder.channels) {
+            let id = channel.id().clone();
+            if id.as_str() == API_ACCOUNT {
+                self.fault(format!(
+                    "{id} is the application's own account; name the channel otherwise"
+                ));
+            }
+            if channels.insert(id.clone(), channel).is_some() {
+                self.fault(format!("two channels are named {id}"));
+            }
+        }
+        channels
+    }
+
+    fn known_access(
+        &mut self,
+        access: HashMap<AccountId, Stated<Access>>,
+        channels: &BTreeMap<AccountId, Arc<dyn Channel>>,
+    ) -> HashMap<AccountId, Access> {
+        for (account, access) in &access {
+            if !channels.contains_key(account) && account.as_str() != API_ACCOUNT {
+                self.missing(format!(
+                    "{}access is set for {account}, but there is no such channel, known are: {}",
+                    access.place,
+                    listed(channels.keys().map(AccountId::as_str))
+                ));
+            }
+        }
+        access.into_iter().map(|(account, access)| (account, access.value)).collect()
+    }
+
+    fn known_previews(
+        &mut self,
+        previews: HashMap<AccountId, Stated<Preview>>,
+        channels: &BTreeMap<AccountId, Arc<dyn Channel>>,
+    ) -> HashMap<AccountId, Preview> {
+        for (account, preview) in &previews {
+            if !channels.get(account).is_some_and(|channel| channel.capabilities().edit) {
+                self.missing(format!(
+                    "{}a preview is set for {account}, but no such channel can edit",
+                    preview.place
+                ));
+            }
+        }
+        previews.into_iter().map(|(account, preview)| (account, preview.value)).collect()
+    }
+
+    fn agent_plan(
+        &mut self,
+        stated: Stated<Agent>,
+        providers: &Providers,
+        tools: &BTreeMap<String, Arc<ToolPlan>>,
+    ) -> Option<AgentPlan> {
+        let Stated { value: agent, place } = stated;
+        let provider = match &agent.provider {
+            None => providers.first(),
+            Some(id) => {
+                let found = providers.iter().find(|(known, _)| known == id);
+                if found.is_none() {
+                    self.missing(format!(
+                        "{place}agent {} wants provider {id}, known are: {}",
+                        agent.id,
+                        listed(providers.iter().map(|(id, _)| id.as_str()))
+                    ));
+                }
+                found
+            }
+        };
+        for pattern in agent.tools.iter().flatten().chain(agent.permissions.keys()) {
+            if !pattern.ends_with('*') && !tools.contains_key(pattern) {
+                self.missing(format!(
+                    "{place}agent {} names tool {pattern:?}, known are: {}",
+                    agent.id,
+                    listed(tools.keys().map(String::as_str))
+                ));
+            }
+        }
+        let agent = self.with_persona(agent, &place);
+        let (_, provider) = provider?;
+        let tools: BTreeMap<String, Arc<ToolPlan>> = tools
+            .iter()
+            .filter(|(name, _)| agent.may_use(name))
+            .map(|(name, plan)| (name.clone(), Arc::clone(plan)))
+            .collect();
+        let definitions = tools
+            .values()
+            .map(|plan| ToolDefinition {
+                name: plan.spec.name.clone(),
+                description: plan.spec.description.clone(),
+                input_schema: plan.spec.input_schema.clone(),
+            })
+            .collect();
+        Some(AgentPlan { agent, provider: Arc::clone(provider), tools, definitions })
+    }
+
+    /// Reads the agent's persona, if it is in a folder.
+    fn with_persona(&mut self, mut agent: Agent, place: &Place) -> Agent {
+        let Some(folder) = agent.persona_folder.take() else { return agent };
+        if !agent.persona.is_empty() {
+            self.fault(format!(
+                "{place}agent {} has both persona and persona_folder: give one of them",
+                agent.id
+            ));
+            return agent;
+        }
+        match agent.clone().persona_from(folder) {
+            Ok(with_persona) => with_persona,
+            Err(error) => {
+                self.fault(format!("{place}agent {}: {error}", agent.id));
+                agent
+            }
+        }
+    }
+}
+
+fn values(bindings: Vec<Stated<Binding>>) -> Vec<Binding> {
+    bindings.into_iter().map(|binding| binding.value).collect()
+}
+
+fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
