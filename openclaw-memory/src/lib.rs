@@ -1,1 +1,4 @@
-//! Stores and memories for [`openclaw_core`].
+//! Stores and memories for [`openclaw_core`], a feature each.
+
+#[cfg(feature = "sqlite")]
+pub mod sqlite;

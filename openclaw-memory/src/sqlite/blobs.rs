@@ -1,0 +1,253 @@
+//! Blobs as files named by their content.
+
+use std::{
+    fs::{self, File},
+    io::{ErrorKind as Io, Write as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use openclaw_core::{
+    Error, ErrorKind, Result, async_trait,
+    blobs::{BlobId, Blobs},
+    time::Timestamp,
+};
+
+use super::blocking;
+
+/// [`Blobs`] in a folder: `ab/abcd…`, one file a blob.
+///
+/// A file appears under its name only once its bytes are on the disk. What a crash left half done is
+/// removed when the folder is opened. The time a blob was stored is its file's time.
+#[derive(Clone, Debug)]
+pub struct FileBlobs(Arc<Folder>);
+
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    quota: Option<u64>,
+    /// Bytes of all blobs. Held while files come and go, so that the sum stays true.
+    used: Mutex<u64>,
+}
+
+impl FileBlobs {
+    /// Opens the folder, or makes it. With a quota, refuses what would bring all blobs above it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] if the folder cannot be used.
+    pub async fn open(path: impl Into<PathBuf>, quota: Option<u64>) -> Result<Self> {
+        let path = path.into();
+        blocking(move || {
+            let unusable = |e: std::io::Error| {
+                Error::config(format!("{}: the folder cannot be used: {e}", path.display()))
+            };
+            fs::create_dir_all(path.join(PARTIAL)).map_err(unusable)?;
+            for left in fs::read_dir(path.join(PARTIAL)).map_err(unusable)? {
+                fs::remove_file(left.map_err(unusable)?.path()).map_err(unusable)?;
+            }
+            let mut used = 0;
+            each_blob(&path, |_, file| {
+                used += file.metadata()?.len();
+                Ok(())
+            })
+            .map_err(unusable)?;
+            sync_folder(&path).map_err(unusable)?;
+            Ok(Self(Arc::new(Folder { path: path.clone(), quota, used: Mutex::new(used) })))
+        })
+        .await
+    }
+}
+
+/// Where files are written before they get their names.
+const PARTIAL: &str = "partial";
+
+fn failed(error: std::io::Error) -> Error {
+    match error.kind() {
+        Io::StorageFull | Io::QuotaExceeded => {
+            Error::new(ErrorKind::Exhausted, "the disk is full; free space. Nothing was lost")
+        }
+        _ => Error::wrap(ErrorKind::Unavailable, error),
+    }
+}
+
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Calls `visit` for each blob; files that are none are left alone.
+fn each_blob(
+    path: &Path,
+    mut visit: impl FnMut(BlobId, &fs::DirEntry) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    for group in fs::read_dir(path)? {
+        let group = group?;
+        if group.file_name() == PARTIAL || !group.file_type()?.is_dir() {
+            continue;
+        }
+        for file in fs::read_dir(group.path())? {
+            let file = file?;
+            let id = file.file_name().to_str().and_then(|name| BlobId::parse(name).ok());
+            if let Some(id) = id {
+                visit(id, &file)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Folder {
+    /// The folder that a blob is in, and its file there.
+    fn place(&self, id: &BlobId) -> (PathBuf, PathBuf) {
+        let group = self.path.join(id.as_str().get(..2).unwrap_or_default());
+        let file = group.join(id.as_str());
+        (group, file)
+    }
+
+    fn put(&self, bytes: &[u8]) -> Result<BlobId> {
+        let id = BlobId::of(bytes);
+        let (group, path) = self.place(&id);
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = match fs::metadata(&path) {
+            Ok(found) => found.len(),
+            Err(error) if error.kind() == Io::NotFound => 0,
+            Err(error) => return Err(failed(error)),
+        };
+        if old == bytes.len() as u64 && self.is_whole(&id, &path)? {
+            // Its time is now, so that no sweep takes it from the entry that will name it.
+            let file = File::options().write(true).open(&path).map_err(failed)?;
+            file.set_modified(SystemTime::now()).and_then(|()| file.sync_all()).map_err(failed)?;
+            sync_folder(&group).map_err(failed)?;
+            return Ok(id);
+        }
+        let after = (*used - old.min(*used)).saturating_add(bytes.len() as u64);
+        if self.quota.is_some_and(|quota| after > quota) {
+            return Err(Error::new(
+                ErrorKind::Exhausted,
+                "the blobs' quota is full; sweep, or raise it",
+            )
+            .with("bytes", bytes.len()));
+        }
+        self.write(&group, &path, bytes).map_err(failed)?;
+        *used = after;
+        Ok(id)
+    }
+
+    fn is_whole(&self, id: &BlobId, path: &Path) -> Result<bool> {
+        match fs::read(path) {
+            Ok(found) => Ok(BlobId::of(&found) == *id),
+            Err(error) if error.kind() == Io::NotFound => Ok(false),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Bytes first, then the name, then the folders that hold it; each on the disk before the next.
+    fn write(&self, group: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(self.path.join(PARTIAL))?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        fs::create_dir_all(group)?;
+        file.persist(path).map_err(|error| error.error)?;
+        sync_folder(group)?;
+        sync_folder(&self.path)
+    }
+
+    fn get(&self, id: &BlobId) -> Result<Bytes> {
+        let bytes = fs::read(self.place(id).1).map_err(|error| match error.kind() {
+            Io::NotFound => {
+                Error::new(ErrorKind::NotFound, "no such blob").with("blob", id.as_str())
+            }
+            _ => failed(error),
+        })?;
+        if BlobId::of(&bytes) != *id {
+            return Err(Error::new(
+                ErrorKind::InvalidData,
+                "the stored bytes do not match their address; put them again or restore a backup",
+            )
+            .with("blob", id.as_str()));
+        }
+        Ok(bytes.into())
+    }
+
+    fn remove(&self, id: &BlobId) -> Result<()> {
+        let (_, path) = self.place(id);
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let size = match fs::metadata(&path) {
+            Ok(found) => found.len(),
+            Err(error) if error.kind() == Io::NotFound => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        };
+        fs::remove_file(&path).map_err(failed)?;
+        *used = used.saturating_sub(size);
+        Ok(())
+    }
+
+    /// The blobs stored before `before`.
+    fn older(&self, before: Timestamp) -> Result<Vec<BlobId>> {
+        let mut older = Vec::new();
+        each_blob(&self.path, |id, file| {
+            if stored_at(file.metadata()?.modified()?) < before {
+                older.push(id);
+            }
+            Ok(())
+        })
+        .map_err(failed)?;
+        Ok(older)
+    }
+
+    /// Removes `id` unless it was put again since.
+    fn remove_older(&self, id: &BlobId, before: Timestamp) -> Result<bool> {
+        let (_, path) = self.place(id);
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(found) = fs::metadata(&path) else { return Ok(false) };
+        if stored_at(found.modified().map_err(failed)?) >= before {
+            return Ok(false);
+        }
+        fs::remove_file(&path).map_err(failed)?;
+        *used = used.saturating_sub(found.len());
+        Ok(true)
+    }
+}
+
+fn stored_at(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[async_trait]
+impl Blobs for FileBlobs {
+    async fn put(&self, bytes: Bytes) -> Result<BlobId> {
+        let folder = Arc::clone(&self.0);
+        blocking(move || folder.put(&bytes)).await
+    }
+
+    async fn get(&self, id: &BlobId) -> Result<Bytes> {
+        let (folder, id) = (Arc::clone(&self.0), id.clone());
+        blocking(move || folder.get(&id)).await
+    }
+
+    async fn remove(&self, id: &BlobId) -> Result<()> {
+        let (folder, id) = (Arc::clone(&self.0), id.clone());
+        blocking(move || folder.remove(&id)).await
+    }
+
+    async fn sweep(
+        &self,
+        before: Timestamp,
+        live: &(dyn for<'a> Fn(&'a BlobId) -> bool + Sync),
+    ) -> Result<u64> {
+        let folder = Arc::clone(&self.0);
+        let older = blocking(move || folder.older(before)).await?;
+        let dead: Vec<BlobId> = older.into_iter().filter(|id| !live(id)).collect();
+        let folder = Arc::clone(&self.0);
+        blocking(move || {
+            let mut swept = 0;
+            for id in &dead {
+                swept += u64::from(folder.remove_older(id, before)?);
+            }
+            Ok(swept)
+        })
+        .await
+    }
+}

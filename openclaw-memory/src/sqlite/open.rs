@@ -1,0 +1,219 @@
+//! Opening a database: the lock, what is checked before SQLite may touch the file, the settings.
+
+use std::{
+    fs::{File, TryLockError},
+    io::{ErrorKind as Io, Read as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use openclaw_core::{Error, ErrorKind, Result, error::ResultExt as _};
+use rusqlite::{Connection, OpenFlags};
+
+use super::{Builder, error::failed, schema};
+
+/// How long an opener waits for one that is just closing.
+const LOCK_TRIES: u32 = 25;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+const PAGE: u64 = 4096;
+const STATEMENTS: usize = 128;
+
+/// What is open for writing.
+pub(super) struct Opened {
+    pub(super) conn: Connection,
+    pub(super) path: PathBuf,
+    /// How often the database was opened, this time included.
+    pub(super) opens: u64,
+    /// Whether the process before closed it.
+    pub(super) clean: bool,
+    /// Held as long as the database is open. Dropped last.
+    pub(super) lock: File,
+}
+
+pub(super) fn open(options: &Builder) -> Result<Opened> {
+    let path = resolve(&options.path)?;
+    let lock = lock(&path)?;
+    check_file(&path).map_err(|error| error.with("file", path.display()))?;
+    let mut conn = Connection::open_with_flags(
+        &path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(failed)?;
+    settle(&conn, options)
+        .and_then(|()| schema::migrate(&mut conn))
+        .map_err(|error| error.with("file", path.display()))?;
+    let (opens, clean) = count(&conn)?;
+    Ok(Opened { conn, path, opens, clean, lock })
+}
+
+/// A connection that can only read.
+pub(super) fn reader(path: &Path) -> Result<Connection> {
+    let conn = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(failed)?;
+    conn.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(conn)
+}
+
+/// The real path, so that two names of one file share one lock.
+fn resolve(path: &Path) -> Result<PathBuf> {
+    if let Ok(real) = path.canonicalize() {
+        return Ok(real);
+    }
+    let name = path.file_name().ok_or_else(|| {
+        Error::config(format!("{}: expected the path of a database file", path.display()))
+    })?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    match folder.canonicalize() {
+        Ok(folder) => Ok(folder.join(name)),
+        Err(error) => Err(Error::config(format!(
+            "{}: the folder cannot be used: {error}; create it first",
+            folder.display()
+        ))),
+    }
+}
+
+/// `path` with `suffix` behind its name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Takes the lock beside the database. Not on the database itself: closing any other handle to it
+/// would drop the locks that SQLite has on it.
+fn lock(path: &Path) -> Result<File> {
+    let beside = beside(path, "-lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&beside)
+        .map_err(|e| Error::config(format!("{}: {e}", beside.display())))?;
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => {
+                return Err(
+                    Error::wrap(ErrorKind::Unavailable, error).with("file", beside.display())
+                );
+            }
+        }
+    }
+    Err(Error::new(
+        ErrorKind::Conflict,
+        "the database is open already, in this or another process; one process at a time can have it. Stop the other, or name another file",
+    )
+    .with("file", path.display()))
+}
+
+/// Checks the header while the file is only read. SQLite would repair or checkpoint what it opens,
+/// and nothing of another application or of a damaged file may change.
+fn check_file(path: &Path) -> Result<()> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == Io::NotFound => return Ok(()),
+        Err(error) => return Err(Error::config(format!("cannot be opened: {error}"))),
+    };
+    let length = file.metadata().kind(ErrorKind::Unavailable)?.len();
+    if length == 0 {
+        return Ok(());
+    }
+    let mut header = [0; 100];
+    let damaged = |what: String| {
+        Error::new(
+            ErrorKind::InvalidData,
+            format!("{what}; it was left as it is. Restore a backup or name another file"),
+        )
+    };
+    if file.read_exact(&mut header).is_err() {
+        return Err(damaged(format!(
+            "the database is truncated: {length} bytes, expected at least 100"
+        )));
+    }
+    if !header.starts_with(b"SQLite format 3\0") {
+        return Err(damaged("this is not a SQLite database".into()));
+    }
+    let word = |at: usize| {
+        let bytes = header.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        u32::from_be_bytes(bytes.unwrap_or_default())
+    };
+    let pages = u64::from(word(28));
+    let page_size = match u64::from(word(16) >> 16) {
+        1 => 65_536,
+        size => size,
+    };
+    let application = i32::from_be_bytes(word(68).to_be_bytes());
+    // One page without an owner: created, and the process died before its tables were there. What
+    // SQLite then finds is checked once more.
+    if !(application == 0 && pages <= 1) {
+        schema::check_header(application, i32::from_be_bytes(word(60).to_be_bytes()))?;
+    }
+    let wal = std::fs::metadata(beside(path, "-wal")).map_or(0, |found| found.len());
+    // With a log beside it, a file may be short until the log was applied.
+    if wal == 0 && pages * page_size > length {
+        return Err(damaged(format!(
+            "the database is truncated: {length} bytes, expected {}",
+            pages * page_size
+        )));
+    }
+    Ok(())
+}
+
+fn settle(conn: &Connection, options: &Builder) -> Result<()> {
+    conn.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    schema::check(conn)?;
+    let mode: String = conn
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(failed)?;
+    if !mode.eq_ignore_ascii_case("wal") {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!(
+                "the file system cannot keep a write-ahead log (journal mode {mode}); use a local disk"
+            ),
+        ));
+    }
+    // Checkpoints are made beside the writer; see `writer`.
+    for (name, value) in [
+        ("synchronous", options.synchronous),
+        ("wal_autocheckpoint", "0"),
+        ("journal_size_limit", "67108864"),
+        ("secure_delete", "FAST"),
+        ("temp_store", "MEMORY"),
+        ("cache_size", "-8192"),
+    ] {
+        conn.pragma_update(None, name, value).map_err(failed)?;
+    }
+    if let Some(bytes) = options.max_bytes {
+        let pages = i64::try_from(bytes / PAGE).unwrap_or(i64::MAX);
+        conn.pragma_update(None, "max_page_count", pages).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Counts this opening, durably, and tells whether the one before was closed.
+fn count(conn: &Connection) -> Result<(u64, bool)> {
+    let clean: i64 = conn
+        .query_row("SELECT value FROM meta WHERE name = 'clean'", [], |row| row.get(0))
+        .map_err(failed)?;
+    conn.execute_batch(
+        "BEGIN IMMEDIATE;
+         UPDATE meta SET value = value + 1 WHERE name = 'opens';
+         UPDATE meta SET value = 0 WHERE name = 'clean';
+         COMMIT;",
+    )
+    .map_err(failed)?;
+    let opens: i64 = conn
+        .query_row("SELECT value FROM meta WHERE name = 'opens'", [], |row| row.get(0))
+        .map_err(failed)?;
+    Ok((u64::try_from(opens).unwrap_or_default(), clean != 0))
+}

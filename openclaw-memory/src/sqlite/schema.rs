@@ -1,0 +1,168 @@
+//! The tables, and how older ones become these.
+
+use openclaw_core::{Error, ErrorKind, Result};
+use rusqlite::Connection;
+
+use super::error::failed;
+
+/// "OCLW": says in the file's header whose database it is.
+pub(super) const APPLICATION_ID: i32 = 0x4F43_4C57;
+
+/// One step a version; a step that was released is never changed.
+const MIGRATIONS: &[&str] = &[V1];
+
+/// The version that this program writes.
+pub(super) fn version() -> i32 {
+    i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX)
+}
+
+const V1: &str = "
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO meta VALUES ('opens', 0), ('clean', 1);
+
+CREATE TABLE sessions (
+    id         INTEGER PRIMARY KEY,
+    key        TEXT NOT NULL UNIQUE,
+    seq        INTEGER NOT NULL DEFAULT 0,
+    checkpoint INTEGER NOT NULL DEFAULT 0,
+    open       INTEGER NOT NULL DEFAULT 0,
+    wake_at    INTEGER,
+    pending    INTEGER NOT NULL DEFAULT 0,   -- inputs that wait, without controls
+    controls   INTEGER NOT NULL DEFAULT 0    -- controls that wait
+) STRICT;
+CREATE INDEX sessions_unfinished ON sessions (key) WHERE open + pending + controls > 0;
+
+-- A row outlives its payload: it keeps the event key known. Pending: payload IS NOT NULL.
+CREATE TABLE inputs (
+    id      INTEGER PRIMARY KEY,
+    session INTEGER NOT NULL,
+    digest  BLOB NOT NULL,                   -- of account and event key
+    seen_at INTEGER NOT NULL,                -- by the clock of this machine
+    control INTEGER NOT NULL,
+    at      INTEGER NOT NULL,
+    key     TEXT,
+    payload TEXT
+) STRICT;
+CREATE UNIQUE INDEX inputs_key ON inputs (session, digest);
+CREATE INDEX inputs_pending ON inputs (session, control DESC, id) WHERE payload IS NOT NULL;
+
+CREATE TABLE dead (
+    id      INTEGER PRIMARY KEY,
+    session INTEGER NOT NULL,
+    input   INTEGER NOT NULL,
+    control INTEGER NOT NULL,
+    at      INTEGER NOT NULL,
+    key     TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    reason  TEXT NOT NULL
+) STRICT;
+
+-- id is session * 2^32 + seq: the rows of a session lie side by side and need no other index.
+CREATE TABLE log (
+    id      INTEGER PRIMARY KEY,
+    kind    TEXT NOT NULL,
+    at      INTEGER NOT NULL,
+    label   TEXT NOT NULL,
+    digest  TEXT NOT NULL,
+    payload TEXT
+) STRICT;
+
+CREATE TABLE outbox (
+    id           INTEGER PRIMARY KEY,
+    key          TEXT NOT NULL UNIQUE,
+    account      TEXT NOT NULL,
+    conversation TEXT NOT NULL,
+    message      TEXT NOT NULL,              -- the group
+    session      TEXT,
+    edits        TEXT,
+    action       TEXT NOT NULL,
+    at           INTEGER NOT NULL,
+    live         INTEGER NOT NULL,           -- pending or being sent
+    state        TEXT NOT NULL,
+    attempts     INTEGER NOT NULL DEFAULT 0,
+    not_before   INTEGER
+) STRICT;
+CREATE INDEX outbox_lane ON outbox (account, conversation, id) WHERE live = 1;
+CREATE INDEX outbox_group ON outbox (message) WHERE live = 1;
+
+CREATE TABLE records (
+    space   TEXT NOT NULL,
+    name    TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    value   TEXT NOT NULL,
+    PRIMARY KEY (space, name)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Brings a database that passed [`check`] to the newest version, all or nothing.
+pub(super) fn migrate(conn: &mut Connection) -> Result<()> {
+    let found = user_version(conn)?;
+    if found == version() {
+        return Ok(());
+    }
+    let tx = conn.transaction().map_err(failed)?;
+    for step in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+        tx.execute_batch(step).map_err(failed)?;
+    }
+    tx.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+    tx.pragma_update(None, "user_version", version()).map_err(failed)?;
+    tx.commit().map_err(failed)?;
+    // Into the file itself, so that its header tells whose it is without the log beside it.
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(failed)
+}
+
+fn user_version(conn: &Connection) -> Result<i32> {
+    conn.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)
+}
+
+/// Checks, by reading alone, that an open database is empty or ours and not of a newer version.
+pub(super) fn check(conn: &Connection) -> Result<()> {
+    let application: i32 =
+        conn.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
+    let tables: i64 = conn
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(failed)?;
+    if application == 0 && tables == 0 {
+        return Ok(());
+    }
+    check_header(application, user_version(conn)?)?;
+    for table in ["meta", "sessions", "inputs", "dead", "log", "outbox", "records"] {
+        let found = conn.query_row(
+            "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1",
+            [table],
+            |row| row.get::<_, i64>(0),
+        );
+        if found.map_err(failed)? == 0 {
+            return Err(Error::new(
+                ErrorKind::InvalidData,
+                format!("the database is damaged: it has no table {table:?}; restore a backup"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Checks whose database it is, and that it is not of a newer version.
+pub(super) fn check_header(application: i32, found: i32) -> Result<()> {
+    if application != APPLICATION_ID {
+        return Err(Error::new(
+            ErrorKind::InvalidConfig,
+            format!(
+                "the database belongs to another application (application_id {application:#x}, expected {APPLICATION_ID:#x}); name another file"
+            ),
+        ));
+    }
+    if found > version() {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!(
+                "the database has version {found}, this program knows versions up to {}; use a newer program",
+                version()
+            ),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! A full disk refuses, loses nothing, and is no longer full once there is room.
+
+use openclaw_core::{ErrorKind, Seq, store::SessionStore as _};
+use openclaw_memory::sqlite::Sqlite;
+
+use crate::common::{NO_LIMITS, accept, batch, folder, input, lease, session};
+
+#[tokio::test]
+async fn a_full_database_refuses_and_recovers() {
+    let (_folder, path) = folder();
+    let store = Sqlite::builder(&path).max_bytes(1 << 20).open().await.unwrap();
+    let (a, b) = (session("a"), session("b"));
+    let held = lease(&store, &b).await;
+    store.commit(&held, &b, Seq::ZERO, batch(1, "y".repeat(200_000))).await.unwrap();
+
+    let mut added = 0;
+    let error = loop {
+        let next = input(&a, &added.to_string(), "x".repeat(10_000));
+        match store.accept(vec![next], NO_LIMITS).await {
+            Ok(_) => added += 1,
+            Err(error) => break error,
+        }
+        assert!(added < 1_000, "there is no limit");
+    };
+    assert_eq!(error.kind(), ErrorKind::Exhausted, "{error}");
+    assert!(added > 10);
+
+    // Many at once: those that do not fit fail, the others' answers are true.
+    let tries = (0..32).map(|n| {
+        let size = if n % 2 == 0 { 50_000 } else { 10 };
+        store.accept(vec![input(&a, &format!("many {n}"), "x".repeat(size))], NO_LIMITS)
+    });
+    let results = futures_util::future::join_all(tries).await;
+    let more = results.iter().filter(|result| result.is_ok()).count();
+    for error in results.into_iter().filter_map(Result::err) {
+        assert_eq!(error.kind(), ErrorKind::Exhausted, "{error}");
+    }
+    assert_eq!(store.inputs(&a, 10_000).await.unwrap().len(), added + more);
+
+    // Room returns, and the same handle takes what it refused.
+    assert_eq!(store.erase(&b, Seq(1), Seq(1)).await.unwrap(), 1);
+    assert!(accept(&store, &a, &added.to_string()).await.is_some());
+    let findings = store.doctor().await.unwrap();
+    assert!(findings.is_sound(), "{findings:?}");
+    store.close().await.unwrap();
+
+    let store = Sqlite::open(&path).await.unwrap();
+    assert_eq!(store.inputs(&a, 10_000).await.unwrap().len(), added + more + 1);
+    for n in 0..100 {
+        assert!(accept(&store, &a, &format!("later {n}")).await.is_some());
+    }
+}

@@ -1,0 +1,18 @@
+//! What the crate promises, tested through its public API.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that panics has failed"
+)]
+
+mod blobs;
+mod common;
+mod conformance;
+mod crash;
+mod damage;
+mod flush;
+mod full;
+mod measure;
+mod opening;
