@@ -13,8 +13,8 @@ use crate::{
     error::{Error, ErrorKind, Result, Retry},
     event::EventKind,
     gateway::{Hub, LIMITS},
-    id::{AccountId, Conversation, EventKey, SessionKey},
-    message::{Action, Receipt, Sent},
+    id::{AccountId, Conversation, EventKey, MessageId, OutboundKey, SessionKey},
+    message::{Action, Content, Receipt, Sent},
     session::Input,
     store::{NewInput, OutboundId, OutboundRow, OutboundState, Settlement},
 };
@@ -59,6 +59,8 @@ struct Inner {
     /// Rows that a former process may have sent without recording it.
     old: Mutex<HashSet<OutboundId>>,
     paces: Mutex<HashMap<AccountId, Instant>>,
+    /// The newest text of a reply that grows; never stored.
+    growing: Mutex<HashMap<Conversation, (OutboundKey, String)>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -83,6 +85,7 @@ impl Delivery {
             lanes: Mutex::default(),
             old: Mutex::default(),
             paces: Mutex::default(),
+            growing: Mutex::default(),
         }))
     }
 
@@ -134,6 +137,18 @@ impl Delivery {
             let (delivery, weak) = (self.clone(), Arc::downgrade(&hub));
             hub.spawn(async move { delivery.run_lane(&weak, lane, &notify).await });
         }
+    }
+
+    /// Shows more of a reply that grows, as an edit of the message `key`. Only the newest text counts;
+    /// whether it is shown does not matter.
+    pub(crate) fn grow(&self, to: &Conversation, key: OutboundKey, text: String) {
+        lock(&self.0.growing).insert(to.clone(), (key, text));
+        self.wake([to.clone()]);
+    }
+
+    /// Nothing more is shown of it: the whole reply is about to be committed.
+    pub(crate) fn grown(&self, to: &Conversation) {
+        lock(&self.0.growing).remove(to);
     }
 
     /// Performs what is never stored, such as typing; whether it worked does not matter.
@@ -196,7 +211,10 @@ impl Delivery {
         loop {
             let rows = hub.store.lane(lane, OutboundId::default(), ROWS_AT_ONCE).await?;
             if rows.is_empty() {
-                return Ok(None);
+                let growing = lock(&self.0.growing).remove(lane);
+                let Some((key, text)) = growing else { return Ok(None) };
+                self.show_growing(hub, channel.as_ref(), &cx, lane, &key, text).await?;
+                continue;
             }
             for row in rows {
                 match self.deliver(hub, channel.as_ref(), &cx, &row).await? {
@@ -207,6 +225,24 @@ impl Delivery {
                 }
             }
         }
+    }
+
+    async fn show_growing(
+        &self,
+        hub: &Hub,
+        channel: &dyn Channel,
+        cx: &ChannelContext,
+        lane: &Conversation,
+        key: &OutboundKey,
+        text: String,
+    ) -> Result<()> {
+        let Some(message) = message_of(hub, key).await? else { return Ok(()) };
+        self.pace(channel).await;
+        let action = Action::Edit { message, content: vec![Content::text(text)] };
+        if let Err(error) = channel.perform(cx, lane, &action).await {
+            tracing::debug!(conversation = %lane, error = ?error, "a growing reply was not shown");
+        }
+        Ok(())
     }
 
     async fn deliver(
@@ -234,13 +270,7 @@ impl Delivery {
                 }
             }
         }
-        let action = match self.resolve_edit(hub, row).await? {
-            Some(action) => action,
-            None => {
-                let error = Error::new(ErrorKind::NotFound, "what it edits was never sent");
-                return self.give_up(hub, row, &error).await;
-            }
-        };
+        let action = self.resolve_edit(hub, row).await?;
         self.pace(channel).await;
         if channel.capabilities().delivery == Semantics::Blind {
             hub.store.claim(row.id, hub.now()).await?;
@@ -385,18 +415,16 @@ impl Delivery {
         Ok(Done::GivenUp)
     }
 
-    /// The action, with the id of the message that it edits; `None` if that was never sent.
-    async fn resolve_edit(&self, hub: &Hub, row: &OutboundRow) -> Result<Option<Action>> {
+    /// The action, with the id of the message that it edits; if that was never sent, it is said anew.
+    async fn resolve_edit(&self, hub: &Hub, row: &OutboundRow) -> Result<Action> {
         let (Some(sent), Action::Edit { content, .. }) = (&row.new.edits, &row.new.action) else {
-            return Ok(Some(row.new.action.clone()));
+            return Ok(row.new.action.clone());
         };
-        let message = match hub.store.outbound(sent).await? {
-            Some(OutboundRow { state: OutboundState::Sent { receipt }, .. }) => {
-                receipt.messages.into_iter().next()
-            }
-            _ => None,
-        };
-        Ok(message.map(|message| Action::Edit { message, content: content.clone() }))
+        let content = content.clone();
+        Ok(match message_of(hub, sent).await? {
+            Some(message) => Action::Edit { message, content },
+            None => Action::Send { key: row.new.key.clone(), content, reply_to: None },
+        })
     }
 
     /// Waits for the account's next free moment. Lanes have one send in flight each and are served in
@@ -425,6 +453,15 @@ impl Delivery {
             hub.emit(&SessionKey::new("gateway".into(), place), None, kind);
         }
     }
+}
+
+/// The platform's id of what was sent under `key`, if it was.
+async fn message_of(hub: &Hub, key: &OutboundKey) -> Result<Option<MessageId>> {
+    let row = hub.store.outbound(key).await?;
+    Ok(row.and_then(|row| match row.state {
+        OutboundState::Sent { receipt } => receipt.messages.into_iter().next(),
+        _ => None,
+    }))
 }
 
 fn backoff(attempt: u32) -> Duration {

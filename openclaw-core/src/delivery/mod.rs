@@ -3,9 +3,12 @@
 mod degrade;
 mod lanes;
 mod markdown;
+mod preview;
 mod split;
 
 pub use degrade::{Degraded, Loss, degrade};
 pub(crate) use lanes::Delivery;
 pub use lanes::{DELIVERY_TTL, FIRST_BACKOFF, MAX_BACKOFF, OnUnknown};
+pub use preview::Preview;
+pub(crate) use preview::shown;
 pub use split::split;

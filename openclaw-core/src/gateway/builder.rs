@@ -15,7 +15,7 @@ use crate::{
     access::Access,
     agent::{Agent, DEFAULT_AGENT},
     channel::Channel,
-    delivery::{Delivery, OnUnknown},
+    delivery::{Delivery, OnUnknown, Preview},
     error::{Error, Result},
     event::Events,
     hook::Hook,
@@ -113,6 +113,7 @@ pub struct GatewayBuilder {
     default_agent: Option<AgentId>,
     bindings: Vec<Binding>,
     access: HashMap<AccountId, Access>,
+    previews: HashMap<AccountId, Preview>,
     owners: Vec<(String, UserId)>,
     hooks: Vec<Arc<dyn Hook>>,
     store: Option<Arc<dyn Store>>,
@@ -165,6 +166,14 @@ impl GatewayBuilder {
     /// Says who may talk to an account; by default strangers get pairing codes and groups no answer.
     pub fn access(mut self, account: AccountId, access: Access) -> Self {
         self.access.insert(account, access);
+        self
+    }
+
+    /// Shows replies on an account while they grow, by edits of one message. Needs a channel that can
+    /// [edit](crate::channel::Capabilities::edit). Where there are hooks, nothing is shown before they
+    /// saw the whole reply.
+    pub fn preview(mut self, account: AccountId, preview: Preview) -> Self {
+        self.previews.insert(account, preview);
         self
     }
 
@@ -334,6 +343,12 @@ impl GatewayBuilder {
                 faults.push(format!("access is set for {account}, but there is no such channel"));
             }
         }
+        for account in self.previews.keys() {
+            if !channels.get(account).is_some_and(|channel| channel.capabilities().edit) {
+                faults
+                    .push(format!("a preview is set for {account}, but no such channel can edit"));
+            }
+        }
         match (faults.is_empty(), store) {
             (true, Some(store)) => Ok((
                 Plan {
@@ -342,6 +357,7 @@ impl GatewayBuilder {
                     bindings: std::mem::take(&mut self.bindings),
                     channels,
                     access: std::mem::take(&mut self.access),
+                    previews: std::mem::take(&mut self.previews),
                     owners: std::mem::take(&mut self.owners),
                     hooks: std::mem::take(&mut self.hooks),
                     http: self.http.take(),

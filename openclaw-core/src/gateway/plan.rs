@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::bindings::{Binding, route};
+use crate::delivery::Preview;
 use crate::{
     access::Access,
     agent::Agent,
@@ -25,6 +26,7 @@ pub(crate) struct Plan {
     pub(crate) bindings: Vec<Binding>,
     pub(crate) channels: HashMap<AccountId, Arc<dyn Channel>>,
     pub(crate) access: HashMap<AccountId, Access>,
+    pub(crate) previews: HashMap<AccountId, Preview>,
     /// Channel's name and the owner's immutable id there.
     pub(crate) owners: Vec<(String, UserId)>,
     pub(crate) hooks: Vec<Arc<dyn Hook>>,

@@ -77,6 +77,7 @@ fn describe(entry: &Entry) -> String {
             each.collect::<Vec<_>>().join("; ")
         }
         Entry::Answered { approval, answer } => format!("{approval}: {answer:?}"),
+        Entry::Previewed { key } => key.to_string(),
         Entry::ToolStarted { call } => call.to_string(),
         Entry::ToolFinished { call, failed, parts, .. } => {
             format!("{call}{}: {}", if *failed { " failed" } else { "" }, texts(parts))

@@ -1,6 +1,6 @@
 //! Calling the model, and making room for what it must read.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
@@ -99,9 +99,15 @@ impl Run<'_> {
         cx.agent = Some(self.key.agent().clone());
         cx.principal = self.session.turn().map(|turn| turn.principal().clone());
         let (hub, key, turn) = (self.hub, self.key, self.session.turn().map(|turn| turn.id()));
+        let preview = self.preview().filter(|_| shown);
+        let grown = Arc::new(Mutex::new(String::new()));
+        let growing = Arc::clone(&grown);
         let tap = move |event: &CompletionEvent| {
             if let (true, CompletionEvent::Text { text }) = (shown, event) {
                 hub.emit(key, turn, EventKind::TextDelta { text: text.clone() });
+                if preview.is_some() {
+                    growing.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
+                }
             }
         };
         let completion = async {
@@ -109,6 +115,8 @@ impl Run<'_> {
             Completion::collect(stream, tap).await
         };
         tokio::pin!(completion);
+        let interval = preview.map_or(std::time::Duration::MAX, |preview| preview.interval());
+        let mut next_preview = tokio::time::Instant::now().checked_add(interval);
         loop {
             let time = self.time_left();
             let wake = self.wake;
@@ -120,6 +128,13 @@ impl Run<'_> {
                     self.look().await?;
                 }
                 () = tokio::time::sleep(time) => self.time_out()?,
+                () = sleep_until(next_preview) => {
+                    let text = grown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                    if let Some(preview) = &preview {
+                        self.show_growing(&text, preview).await?;
+                    }
+                    next_preview = tokio::time::Instant::now().checked_add(interval);
+                }
             }
             if self.session.turn().is_some_and(|turn| turn.is_ending()) {
                 return Ok(Called::Stopped);
@@ -153,6 +168,13 @@ impl Run<'_> {
         tracing::warn!(session = %self.key, error = ?error, "the model could not be asked");
         let text = error.public_text().to_owned();
         self.record(Entry::ModelFailed { error: error.kind(), text })
+    }
+}
+
+async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -8,12 +8,12 @@ use super::{Input, input::to_message, tools::ToolEnd};
 use crate::{
     access::Principal,
     agent::QueueMode,
-    delivery::{Degraded, degrade, split},
+    delivery::{Degraded, Preview, degrade, split},
     error::{Error, ErrorKind, Result},
     event::EventKind,
     gateway::{AgentPlan, Answered, COLLECT_ABOVE, Directory, Hub, LEASE_TTL, Plan, Wake},
     hook::{HookContext, ReplyVerdict},
-    id::{Conversation, EventKey, OutboundKey, Seq, SessionId, SessionKey, TurnId},
+    id::{Conversation, EventKey, MessageId, OutboundKey, Seq, SessionId, SessionKey, TurnId},
     label::Label,
     message::{Action, Content, Message},
     provider::Usage,
@@ -506,7 +506,7 @@ impl Run<'_> {
     async fn end(&mut self, outcome: Outcome) -> Result<()> {
         let turn = self.session.turn().ok_or_else(|| Error::internal("there is no turn to end"))?;
         let (id, usage, principal) = (turn.id(), *turn.usage(), turn.principal().clone());
-        let turn_keys = turn.keys().to_vec();
+        let (turn_keys, preview) = (turn.keys().to_vec(), turn.preview().cloned());
         let inputs = turn.inputs().to_vec();
         let approvals: Vec<_> = self.session.asks();
         let reply = match &outcome {
@@ -519,9 +519,10 @@ impl Run<'_> {
         for open in approvals.into_iter().filter(|open| !open.detached) {
             self.write(Directory::close_approval(&open.ask.approval));
         }
+        self.hub.delivery.grown(self.key.conversation());
         self.record(Entry::Ended { outcome: outcome.clone() })?;
         if let Some(text) = &reply {
-            self.reply(text);
+            self.reply(text, preview);
         }
         if outcome == Outcome::Poisoned {
             let reason = "work on it ended in a crash three times";
@@ -562,12 +563,52 @@ impl Run<'_> {
         Some(text)
     }
 
-    /// Queues a reply to the session's own conversation.
-    fn reply(&mut self, text: &str) {
+    /// Queues a reply to the session's own conversation; a message that showed it growing becomes its
+    /// first piece.
+    fn reply(&mut self, text: &str, preview: Option<OutboundKey>) {
         let place = self.key.conversation().clone();
-        let seq = self.session.seq();
-        let base = OutboundKey::derive(self.key, seq, 0);
+        let base = OutboundKey::derive(self.key, self.session.seq(), 0);
+        let first = self.pending.outbox.len();
         self.say(&place, &base, vec![Content::text(text)]);
+        if let (Some(preview), Some(row)) = (preview, self.pending.outbox.get_mut(first))
+            && let Action::Send { content, .. } = &row.action
+        {
+            // The message's own id is known once it was sent.
+            row.action = Action::Edit { message: MessageId::new(""), content: content.clone() };
+            row.edits = Some(preview);
+        }
+    }
+
+    /// How the reply is shown while it grows, if it is.
+    pub(super) fn preview(&self) -> Option<Preview> {
+        let account = &self.key.conversation().account;
+        let preview = self.plan.previews.get(account).copied();
+        // Hooks see a reply before anybody does.
+        preview.filter(|_| self.plan.hooks.is_empty())
+    }
+
+    /// Shows what there is of the reply.
+    pub(super) async fn show_growing(&mut self, text: &str, preview: &Preview) -> Result<()> {
+        let place = self.key.conversation().clone();
+        let Some(limit) = self.plan.capabilities(&place.account).map(|c| c.max_text) else {
+            return Ok(());
+        };
+        if text.chars().count() < preview.min_chars {
+            return Ok(());
+        }
+        let shown = crate::delivery::shown(text, limit);
+        let key = self.session.turn().and_then(|turn| turn.preview()).cloned();
+        match key {
+            Some(key) => self.hub.delivery.grow(&place, key, shown),
+            None => {
+                let seq = self.session.seq().next();
+                let key = OutboundKey::derive(self.key, seq, 0);
+                self.record(Entry::Previewed { key: key.clone() })?;
+                self.say(&place, &key, vec![Content::text(shown)]);
+                self.flush().await?;
+            }
+        }
+        Ok(())
     }
 
     /// Queues content to a conversation: as the channel can show it, in pieces that it takes. Places

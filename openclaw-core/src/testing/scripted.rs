@@ -75,9 +75,11 @@ struct Inner {
     open: Arc<AtomicUsize>,
 }
 
+type Program = Box<dyn Fn(&CompletionRequest) -> Result<Step> + Send + Sync>;
+
 enum Script {
     Steps(Mutex<VecDeque<Step>>),
-    Program(Box<dyn Fn(&CompletionRequest) -> Result<Step> + Send + Sync>),
+    Program(Program),
 }
 
 impl Scripted {

@@ -8,7 +8,7 @@ use super::Limits;
 use crate::{
     access::Principal,
     error::ErrorKind,
-    id::{ApprovalId, CallId, SessionId},
+    id::{ApprovalId, CallId, OutboundKey, SessionId},
     label::Label,
     message::{Call, Message, Part},
     policy::{CallHash, Verdict},
@@ -116,6 +116,11 @@ pub enum Entry {
         approval: ApprovalId,
         /// What.
         answer: Answer,
+    },
+    /// The reply is shown while it grows: this message is sent, and what comes later edits it.
+    Previewed {
+        /// The key of the message.
+        key: OutboundKey,
     },
     /// A call begins.
     ToolStarted {
@@ -310,6 +315,7 @@ impl Entry {
             Self::ModelFailed { .. } => "model_failed",
             Self::Decided { .. } => "decided",
             Self::Answered { .. } => "answered",
+            Self::Previewed { .. } => "previewed",
             Self::ToolStarted { .. } => "tool_started",
             Self::ToolFinished { .. } => "tool_finished",
             Self::Detached => "detached",

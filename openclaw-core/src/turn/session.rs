@@ -16,7 +16,7 @@ use super::{
 use crate::{
     access::Principal,
     error::{Error, ErrorKind, Result},
-    id::{ApprovalId, CallId, EventKey, Seq, SessionId, TurnId},
+    id::{ApprovalId, CallId, EventKey, OutboundKey, Seq, SessionId, TurnId},
     label::{Integrity, Label},
     message::{Call, Content, Message, Part},
     policy::{CallHash, Task, Verdict, canonical},
@@ -100,6 +100,7 @@ pub struct Turn {
     parked_since: Option<Timestamp>,
     ending: Option<Outcome>,
     reply: Option<String>,
+    preview: Option<OutboundKey>,
     repeats: HashMap<[u8; 32], Repeats>,
 }
 
@@ -154,6 +155,11 @@ impl Turn {
     /// The text of the model's last reply.
     pub fn reply(&self) -> Option<&str> {
         self.reply.as_deref()
+    }
+
+    /// The message that shows the reply while it grows.
+    pub fn preview(&self) -> Option<&OutboundKey> {
+        self.preview.as_ref()
     }
 
     /// A call of the last reply.
@@ -476,6 +482,7 @@ impl Session {
                 self.answered(approval, answer)?;
                 self.park_clock(at);
             }
+            Entry::Previewed { key } => self.open()?.preview = Some(key.clone()),
             Entry::ToolStarted { call } => {
                 let state = self.open()?.state_mut(*call)?;
                 if let Phase::Granted { hash } = &state.phase {
@@ -556,6 +563,7 @@ impl Session {
             parked_since: None,
             ending: None,
             reply: None,
+            preview: None,
             repeats: HashMap::new(),
         };
         turn.hear(messages);
