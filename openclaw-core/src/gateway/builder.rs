@@ -18,6 +18,7 @@ use crate::{
     delivery::{Delivery, OnUnknown, Preview},
     error::{Error, Result},
     event::Events,
+    fault::Faults,
     hook::Hook,
     http_client::HttpClient,
     id::{AccountId, AgentId, NodeId, ProviderId, UserId},
@@ -120,6 +121,7 @@ pub struct GatewayBuilder {
     ephemeral: bool,
     http: Option<Arc<dyn HttpClient>>,
     sources: Sources,
+    faults: Faults,
     cancel: Cancel,
     on_unknown: OnUnknown,
     node: Option<NodeId>,
@@ -244,6 +246,17 @@ impl GatewayBuilder {
         self
     }
 
+    /// Calls `hook` before and after each commit and each effect on the world outside, so that a test
+    /// can end the process there. See [`FaultPoint`](crate::testing::FaultPoint).
+    #[cfg(feature = "testing")]
+    pub fn faults(
+        mut self,
+        hook: impl Fn(crate::testing::FaultPoint) + Send + Sync + 'static,
+    ) -> Self {
+        self.faults = Faults::new(Arc::new(hook));
+        self
+    }
+
     /// Stops the gateway when cancelled, as dropping it does.
     pub fn cancel(mut self, cancel: &Cancel) -> Self {
         self.cancel = cancel.child();
@@ -287,6 +300,7 @@ impl GatewayBuilder {
                 store,
                 self.sources,
                 events,
+                self.faults,
                 node,
                 directory,
                 delivery,

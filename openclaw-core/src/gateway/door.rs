@@ -14,6 +14,7 @@ use crate::{
     access::{Judgement, Principal},
     channel::{Accepted, MAX_INBOUND_BYTES, Refusal},
     error::{Error, ErrorKind, Result},
+    fault::Act,
     hook::{HookContext, Verdict},
     id::{OutboundKey, SessionKey},
     label::Label,
@@ -69,7 +70,9 @@ async fn admit(hub: &Arc<Hub>, judged: Vec<Judged>) -> Result<Vec<Accepted>> {
         return Ok(answers.into_iter().flatten().collect());
     }
     let sessions: Vec<SessionKey> = inputs.iter().map(|input| input.session.clone()).collect();
-    let outcomes = hub.store.accept(inputs, LIMITS).await?;
+    let control = inputs.iter().any(|input| input.control);
+    let act = if control { Act::AcceptControl } else { Act::AcceptMessage };
+    let outcomes = hub.faults.around(act, hub.store.accept(inputs, LIMITS)).await?;
     let mut full = false;
     let mut accepted = outcomes.into_iter().zip(&sessions).map(|(outcome, session)| match outcome {
         AcceptOutcome::Added { id, dropped } => {

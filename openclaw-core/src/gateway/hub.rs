@@ -25,6 +25,7 @@ use crate::{
     delivery::Delivery,
     error::{Error, ErrorKind, Result},
     event::{EventKind, Events},
+    fault::{Act, Faults},
     id::{Conversation, EventKey, NodeId, OutboundKey, SessionKey, TurnId},
     message::{Action, Content},
     provider::Usage,
@@ -56,6 +57,7 @@ pub(crate) struct Hub {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) sources: Sources,
     pub(crate) events: Events,
+    pub(crate) faults: Faults,
     pub(crate) node: NodeId,
     pub(crate) directory: Directory,
     pub(crate) delivery: Delivery,
@@ -110,6 +112,7 @@ impl Hub {
         store: Arc<dyn Store>,
         sources: Sources,
         events: Events,
+        faults: Faults,
         node: NodeId,
         directory: Directory,
         delivery: Delivery,
@@ -121,6 +124,7 @@ impl Hub {
             store,
             sources,
             events,
+            faults,
             node,
             directory,
             delivery,
@@ -354,7 +358,8 @@ impl Hub {
         outbox: Vec<NewOutbound>,
     ) -> Result<()> {
         let lanes: Vec<Conversation> = outbox.iter().map(|row| row.conversation.clone()).collect();
-        self.store.write(records.clone(), outbox).await?;
+        let act = if records.is_empty() { Act::WriteNotice } else { Act::WriteRecords };
+        self.faults.around(act, self.store.write(records.clone(), outbox)).await?;
         self.directory.absorb(&records)?;
         self.delivery.wake(lanes);
         Ok(())

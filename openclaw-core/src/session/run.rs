@@ -11,6 +11,7 @@ use crate::{
     delivery::{Degraded, Preview, degrade, split},
     error::{Error, ErrorKind, Result},
     event::EventKind,
+    fault::Act,
     gateway::{AgentPlan, Answered, COLLECT_ABOVE, Directory, Hub, LEASE_TTL, Plan, Wake},
     hook::{HookContext, ReplyVerdict},
     id::{Conversation, EventKey, MessageId, OutboundKey, Seq, SessionId, SessionKey, TurnId},
@@ -243,6 +244,7 @@ impl Run<'_> {
             .find(|(_, _, entry)| entry.is_checkpoint())
             .map(|(seq, ..)| Seq(seq.0.saturating_sub(1)));
         let lanes: Vec<Conversation> = outbox.iter().map(|row| row.conversation.clone()).collect();
+        let dead_letters = !dead.is_empty();
         let batch = Batch {
             entries: rows?,
             consumed,
@@ -255,7 +257,9 @@ impl Run<'_> {
                 wake_at: self.session.wake_at(),
             },
         };
-        self.hub.store.commit(&self.lease, self.key, self.committed, batch).await?;
+        let acts = || acts(&entries, dead_letters, !answers.is_empty());
+        let commit = self.hub.store.commit(&self.lease, self.key, self.committed, batch);
+        self.hub.faults.around_all(acts, commit).await?;
         self.committed = self.session.seq();
         self.hub.directory.absorb(&records)?;
         self.hub.delivery.wake(lanes);
@@ -643,6 +647,15 @@ impl Run<'_> {
     pub(super) fn emit(&self, kind: EventKind) {
         self.hub.emit(self.key, self.session.turn().map(|turn| turn.id()), kind);
     }
+}
+
+/// What a commit does.
+fn acts(entries: &[(Seq, Timestamp, Entry)], dead_letters: bool, controls: bool) -> Vec<Act> {
+    let mut acts: Vec<Act> = entries.iter().map(|(_, _, entry)| Act::of(entry)).collect();
+    acts.dedup();
+    acts.extend(dead_letters.then_some(Act::DeadLetter));
+    acts.extend(controls.then_some(Act::Control));
+    acts
 }
 
 /// The rows that bring `content` to a conversation.

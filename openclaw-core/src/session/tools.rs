@@ -9,6 +9,7 @@ use super::{approvals::Ask, run::Run};
 use crate::{
     error::{Error, Result},
     event::EventKind,
+    fault::{Act, Faults},
     gateway::ToolPlan,
     hook::{HookContext, Verdict as HookVerdict},
     id::{CallId, OutboundKey},
@@ -160,7 +161,8 @@ impl Run<'_> {
                 continue;
             }
             let cx = self.tool_context(&call, plan, permit)?;
-            let result = match plan.tool.reconcile(cx).await {
+            let found = self.hub.faults.around(Act::Reconcile, plan.tool.reconcile(cx)).await;
+            let result = match found {
                 Ok(Some(output)) => Ended::Answered(Ok(output)),
                 Ok(None) => Ended::Unknown,
                 Err(error) => {
@@ -341,10 +343,10 @@ impl Run<'_> {
     fn launch(&mut self, call: &Call, plan: &ToolPlan, permit: Permit) -> Result<()> {
         let cx = self.tool_context(call, plan, permit)?;
         self.emit(EventKind::ToolStarted { call: call.id, tool: call.tool.clone() });
-        let (tool, id) = (Arc::clone(&plan.tool), call.id);
+        let (tool, id, faults) = (Arc::clone(&plan.tool), call.id, self.hub.faults.clone());
         let timeout = plan.spec.timeout.unwrap_or(DEFAULT_TOOL_TIMEOUT);
         self.running.spawn(async move {
-            let result = attend(tool, cx, timeout).await;
+            let result = attend(tool, cx, timeout, faults).await;
             ToolEnd { call: id, result }
         });
         Ok(())
@@ -353,9 +355,10 @@ impl Run<'_> {
 
 /// Makes a call in a task of its own: a panic becomes its result, and a call that must stop is told so
 /// and given time to end before it is aborted.
-async fn attend(tool: Arc<dyn Tool>, cx: ToolContext, timeout: Duration) -> Ended {
+async fn attend(tool: Arc<dyn Tool>, cx: ToolContext, timeout: Duration, faults: Faults) -> Ended {
     let cancel: Cancel = cx.cancel().clone();
-    let mut task = AbortOnDropHandle::new(tokio::spawn(async move { tool.call(cx).await }));
+    let called = async move { faults.around(Act::CallTool, tool.call(cx)).await };
+    let mut task = AbortOnDropHandle::new(tokio::spawn(called));
     let timed_out = tokio::select! {
         biased;
         joined = &mut task => return answer(joined),
