@@ -31,7 +31,7 @@ use serde_json::json;
 
 use super::wire::{Event, Request, Role, Taken, Wire};
 
-pub(super) const ACCOUNTS: [&str; 4] = ["keyed:main", "keyed:door", "search:main", "blind:main"];
+pub(super) const ACCOUNTS: [&str; 4] = ["keyed:main", "keyed:side", "search:main", "blind:main"];
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Runs until it is killed, or told to shut down.
@@ -58,7 +58,7 @@ pub(super) async fn live(role: Role) {
     }
     for account in ACCOUNTS {
         builder = builder.channel(Platform::new(account, &wire));
-        if account != "keyed:door" {
+        if account != "keyed:side" {
             builder = builder.access(account.parse().unwrap(), Access::open());
         }
     }

@@ -155,7 +155,10 @@ async fn every_point() {
     let began = Instant::now();
     // Without a kill: how often each point is reached.
     let nowhere = Case::new("nowhere", 1);
-    let (_, _, counts) = tokio::task::spawn_blocking(move || nowhere.run()).await.unwrap().unwrap();
+    let (_, _, counts) = tokio::task::spawn_blocking(move || nowhere.run())
+        .await
+        .unwrap()
+        .unwrap_or_else(|why| panic!("{why}"));
     eprintln!("a life without a kill: {:?}, {} points", began.elapsed(), counts.len());
     let mut cases = Vec::new();
     for (index, point) in points().iter().enumerate() {

@@ -54,7 +54,7 @@ fn leave(world: &World, place: (&str, &str), order: &str) -> String {
 fn lines(world: &World) -> Vec<Line> {
     const BOSS: (&str, &str) = ("keyed:main", "boss");
     let filler = "and so on ".repeat(120);
-    let code = word(world, ("keyed:door", "guest"), "code", "code: ").unwrap_or_default();
+    let code = word(world, ("keyed:side", "guest"), "code", "code: ").unwrap_or_default();
     let mut lines: Vec<Line> = vec![
         // Plain turns, in order.
         ("k1", "keyed:main", "ann", "[[say one]]".into(), always),
@@ -87,7 +87,7 @@ fn lines(world: &World) -> Vec<Line> {
             sees(w, "keyed:main", "late", "said meanwhile")
         }),
         // An act for good whose outcome can be found out.
-        ("o1", "keyed:door", "boss", "[[book order-booked]]".into(), always),
+        ("o1", "keyed:side", "boss", "[[book order-booked]]".into(), always),
         // A turn is stopped; a message joins a turn; a turn takes too long; the model fails.
         ("c1", "search:main", "stop", "[[hang closed]]".into(), always),
         ("c2", "search:main", "stop", "/stop".into(), |w| acted(w, "closed")),
@@ -115,10 +115,10 @@ fn lines(world: &World) -> Vec<Line> {
             sees(w, "keyed:main", "boss", "could not be delivered")
         }),
         // A stranger is let in.
-        ("q1", "keyed:door", "guest", "hello".into(), always),
-        ("q2", BOSS.0, BOSS.1, format!("/pair {code}"), |w| sees(w, "keyed:door", "guest", "code")),
-        ("q3", "keyed:door", "guest", "[[say welcome]]".into(), |w| {
-            sees(w, "keyed:door", "guest", "let in")
+        ("q1", "keyed:side", "guest", "hello".into(), always),
+        ("q2", BOSS.0, BOSS.1, format!("/pair {code}"), |w| sees(w, "keyed:side", "guest", "code")),
+        ("q3", "keyed:side", "guest", "[[say welcome]]".into(), |w| {
+            sees(w, "keyed:side", "guest", "let in")
         }),
     ];
     if world.story.poison {
@@ -149,11 +149,11 @@ impl Story {
             (
                 "search:main",
                 "boss",
-                vec!["order-owner", "is given", "did order-owner|unknown order-owner"],
+                vec!["order-owner", "Allow", "is given", "did order-owner|unknown order-owner"],
             ),
             ("blind:main", "buyer", vec!["did order-blind|unknown order-blind"]),
             ("keyed:main", "late", vec!["said meanwhile", "late did|late unknown"]),
-            ("keyed:door", "boss", vec!["did order-booked|unknown order-booked"]),
+            ("keyed:side", "boss", vec!["did order-booked|unknown order-booked"]),
             ("search:main", "stop", vec!["Stopped."]),
             ("blind:main", "join", vec!["said both"]),
             ("search:main", "hasty", vec!["took longer"]),
@@ -166,7 +166,7 @@ impl Story {
             ("search:main", "cut", vec!["said cut off"]),
             ("keyed:main", "cut", vec!["said cut off"]),
             ("keyed:main", "refuse", vec!["said after"]),
-            ("keyed:door", "guest", vec!["code: ", "let in", "said welcome"]),
+            ("keyed:side", "guest", vec!["code: ", "let in", "said welcome"]),
         ];
         if self.poison {
             all.push(("search:main", "poison", vec!["failed three times"]));
@@ -231,18 +231,20 @@ impl Story {
         world.story.shutdown && world.lives == 1 && acted(world, "down")
     }
 
-    /// True once all who wait for something saw it.
-    pub(super) fn is_over(world: &World) -> bool {
-        world.story.told.len() == lines(world).len()
-            && world.said.keys().all(|account| world.heard(account))
-            && world.story.expected().iter().all(|(account, peer, texts)| {
-                let last = texts.last().unwrap();
-                last.split('|').any(|text| sees(world, account, peer, text))
-            })
-            && world
-                .story
-                .told_the_owner()
-                .iter()
-                .all(|text| sees(world, "keyed:main", "boss", text))
+    /// What somebody still waits for.
+    pub(super) fn missing(world: &World) -> Vec<String> {
+        let unsaid = lines(world).into_iter().filter(|(id, ..)| !world.story.told.contains(id));
+        let unheard = world.said.keys().filter(|account| !world.heard(account));
+        let unseen = world.story.expected().into_iter().filter(|(account, peer, texts)| {
+            !texts.iter().all(|texts| texts.split('|').any(|text| sees(world, account, peer, text)))
+        });
+        let untold = world.story.told_the_owner().into_iter();
+        let untold = untold.filter(|text| !sees(world, "keyed:main", "boss", text));
+        unsaid
+            .map(|(id, ..)| format!("{id} is not said"))
+            .chain(unheard.map(|account| format!("{account} is not heard")))
+            .chain(unseen.map(|(account, peer, texts)| format!("{account} {peer}: {texts:?}")))
+            .chain(untold.map(|text| format!("the owner is not told {text:?}")))
+            .collect()
     }
 }

@@ -20,7 +20,7 @@ use super::{
 use crate::common::child;
 
 /// Only a life that hangs lasts this long.
-const HANGS: Duration = Duration::from_secs(100);
+const HANGS: Duration = Duration::from_secs(20);
 
 /// A message that people see.
 #[derive(Clone, Debug)]
@@ -164,7 +164,7 @@ impl World {
         let mut quiet = 0;
         loop {
             if Instant::now() > deadline {
-                return Err("it does not come to rest".into());
+                return Err(format!("it does not come to rest: {:#?}", Story::missing(self)));
             }
             let mut line = String::new();
             if !reader.read_line(&mut line).is_ok_and(|read| read > 0) {
@@ -172,7 +172,7 @@ impl World {
             }
             let request: Request = serde_json::from_str(&line).unwrap();
             if let Request::State { idle } = request {
-                quiet = if idle && Story::is_over(self) { quiet + 1 } else { 0 };
+                quiet = if idle && Story::missing(self).is_empty() { quiet + 1 } else { 0 };
                 let down = Story::is_to_shut_down(self);
                 answer(reader.get_mut(), &down);
                 if down {
