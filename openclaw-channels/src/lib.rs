@@ -1,1 +1,4 @@
 //! Messaging services for [`openclaw_core`].
+
+#[cfg(feature = "terminal")]
+pub mod terminal;

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    time::{Clock as _, SystemClock, Timestamp},
+    time::{Clock, SystemClock, Timestamp},
 };
 
 /// The address of a blob: the SHA-256 of its bytes in lower-case hexadecimal.
@@ -88,9 +88,10 @@ pub trait Blobs: Send + Sync + 'static {
 }
 
 /// Keeps blobs in memory and forgets them with the last clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub struct InMemoryBlobs {
     quota: Option<u64>,
+    clock: Arc<dyn Clock>,
     kept: Arc<Mutex<Kept>>,
 }
 
@@ -103,7 +104,14 @@ struct Kept {
 impl InMemoryBlobs {
     /// Empty, without a quota.
     pub fn new() -> Self {
-        Self::default()
+        Self { quota: None, clock: Arc::new(SystemClock), kept: Arc::default() }
+    }
+
+    /// The same blobs, stored at the times of this clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// The same blobs, refusing what would bring them above `bytes` in all.
@@ -126,6 +134,18 @@ impl InMemoryBlobs {
     }
 }
 
+impl Default for InMemoryBlobs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for InMemoryBlobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InMemoryBlobs").field("quota", &self.quota).finish_non_exhaustive()
+    }
+}
+
 #[async_trait]
 impl Blobs for InMemoryBlobs {
     async fn put(&self, bytes: Bytes) -> Result<BlobId> {
@@ -142,7 +162,7 @@ impl Blobs for InMemoryBlobs {
             .with("bytes", size));
         }
         kept.used = used;
-        kept.blobs.insert(id.clone(), (SystemClock.now(), bytes));
+        kept.blobs.insert(id.clone(), (self.clock.now(), bytes));
         Ok(id)
     }
 

@@ -19,6 +19,7 @@ pub mod memory;
 pub mod message;
 pub mod policy;
 pub mod provider;
+pub mod secret;
 mod session;
 pub mod store;
 #[cfg(feature = "testing")]

@@ -59,7 +59,7 @@ impl Gateway {
     /// Waits until every channel that can end has ended, as a terminal whose input is closed, and no
     /// session is at work; or until the gateway is shut down.
     pub async fn idle(&self) {
-        self.hub.until_idle(false).await;
+        self.hub.until_idle().await;
     }
 
     /// Accepts nothing more, lets running turns and deliveries go on for [`SHUTDOWN_GRACE`], then stops
@@ -78,7 +78,7 @@ impl Gateway {
     pub async fn shutdown_within(self, grace: Duration) -> Result<()> {
         self.hub.draining.cancel();
         // Whether all came to rest or not, what remains is stopped now.
-        let _ = tokio::time::timeout(grace, self.hub.until_idle(true)).await;
+        let _ = tokio::time::timeout(grace, self.hub.until_idle()).await;
         self.hub.stopping.cancel();
         self.hub.tasks.close();
         let _ = tokio::time::timeout(Duration::from_secs(5), self.hub.tasks.wait()).await;

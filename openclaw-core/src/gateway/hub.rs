@@ -171,15 +171,14 @@ impl Hub {
         self.changed.notify_waiters();
     }
 
-    /// Waits until no session is at work, nothing is being sent and, unless `draining`, no channel
-    /// listens.
-    pub(crate) async fn until_idle(&self, draining: bool) {
+    /// Waits until no channel listens, no session is at work and nothing is being sent.
+    pub(crate) async fn until_idle(&self) {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             // Before looking, so that no change is missed.
             changed.as_mut().enable();
-            let ended = draining || self.listening.load(Ordering::SeqCst) == 0;
+            let ended = self.listening.load(Ordering::SeqCst) == 0;
             if ended && lock(&self.runs).is_empty() && self.delivery.is_idle() {
                 return;
             }

@@ -33,6 +33,8 @@ use crate::{
 /// | neither | cut short: [`Completion::collect`] makes it an error of kind `InvalidData` |
 ///
 /// - **Retries.** Never here: the error says whether another try helps.
+/// - **Cancelling** [`CallContext::cancel`] ends the wait in `stream`, or the stream, with an error of
+///   kind `Cancelled`, and closes the request.
 /// - **Cancel safety.** Dropping the stream closes the request.
 /// - The model [`DEFAULT_MODEL`] is the provider's own choice.
 /// - **Tool calls** are yielded whole, in the model's order, before `Finish`.

@@ -120,6 +120,7 @@ pub(crate) async fn run(
         result = run.work() => result,
         () = hub.stopping.cancelled() => {
             run.suspend().await;
+            hub.store.release(&run.lease).await?;
             return Ok(Rest { wake_at: None });
         }
     };

@@ -6,9 +6,12 @@
 pub mod blobs;
 pub mod channel;
 mod clock;
+pub mod embedder;
 mod loopback;
 pub mod memory;
 mod memory_faulty;
+pub mod provider;
+mod provider_faulty;
 pub mod scripted;
 pub mod store;
 pub mod suite;
@@ -18,6 +21,7 @@ mod tool_faulty;
 
 pub use crate::fault::{Act, FaultPoint};
 pub use clock::{SeededEntropy, TestClock};
+pub use embedder::HashEmbedder;
 pub use loopback::{Loopback, Person, Shown};
 pub use memory::MemoryDouble;
 pub use scripted::{Scripted, Step};

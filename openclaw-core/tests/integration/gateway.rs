@@ -1,6 +1,7 @@
 //! The path of a message, through the public API.
 
 mod approvals;
+mod channels;
 mod conversation;
 mod limits;
 mod tools;

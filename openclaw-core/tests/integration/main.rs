@@ -11,5 +11,6 @@ mod channel_suite;
 mod gateway;
 mod layers;
 mod memory_suite;
+mod provider_suite;
 mod store_suite;
 mod tool_suite;

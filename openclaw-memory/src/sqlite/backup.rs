@@ -35,6 +35,7 @@ pub(super) fn backup(from: &Path, to: &Path) -> Result<()> {
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
     let source = open::reader(from)?;
+    open::create_private(to)?;
     let mut target = Connection::open(to).map_err(failed)?;
     {
         // All pages in one step: it reads one state, and writers do not make it start again.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use openclaw_core::{
     Error, ErrorKind, Result, async_trait,
     blobs::{BlobId, Blobs},
-    time::Timestamp,
+    time::{Clock, SystemClock, Timestamp},
 };
 
 use super::blocking;
@@ -21,8 +21,11 @@ use super::blocking;
 ///
 /// A file appears under its name only once its bytes are on the disk. What a crash left half done is
 /// removed when the folder is opened. The time a blob was stored is its file's time.
-#[derive(Clone, Debug)]
-pub struct FileBlobs(Arc<Folder>);
+#[derive(Clone)]
+pub struct FileBlobs {
+    folder: Arc<Folder>,
+    clock: Arc<dyn Clock>,
+}
 
 #[derive(Debug)]
 struct Folder {
@@ -54,9 +57,23 @@ impl FileBlobs {
             })
             .map_err(unusable)?;
             sync_folder(&path).map_err(unusable)?;
-            Ok(Self(Arc::new(Folder { path: path.clone(), quota, used: Mutex::new(used) })))
+            let folder = Folder { path: path.clone(), quota, used: Mutex::new(used) };
+            Ok(Self { folder: Arc::new(folder), clock: Arc::new(SystemClock) })
         })
         .await
+    }
+
+    /// The same blobs, stored at the times of this clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+}
+
+impl std::fmt::Debug for FileBlobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileBlobs").field("folder", &self.folder).finish_non_exhaustive()
     }
 }
 
@@ -105,7 +122,7 @@ impl Folder {
         (group, file)
     }
 
-    fn put(&self, bytes: &[u8]) -> Result<BlobId> {
+    fn put(&self, bytes: &[u8], now: Timestamp) -> Result<BlobId> {
         let id = BlobId::of(bytes);
         let (group, path) = self.place(&id);
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,7 +134,7 @@ impl Folder {
         if old == bytes.len() as u64 && self.is_whole(&id, &path)? {
             // Its time is now, so that no sweep takes it from the entry that will name it.
             let file = File::options().write(true).open(&path).map_err(failed)?;
-            file.set_modified(SystemTime::now()).and_then(|()| file.sync_all()).map_err(failed)?;
+            file.set_modified(system_time(now)).and_then(|()| file.sync_all()).map_err(failed)?;
             sync_folder(&group).map_err(failed)?;
             return Ok(id);
         }
@@ -129,7 +146,7 @@ impl Folder {
             )
             .with("bytes", bytes.len()));
         }
-        self.write(&group, &path, bytes).map_err(failed)?;
+        self.write(&group, &path, bytes, now).map_err(failed)?;
         *used = after;
         Ok(id)
     }
@@ -143,9 +160,16 @@ impl Folder {
     }
 
     /// Bytes first, then the name, then the folders that hold it; each on the disk before the next.
-    fn write(&self, group: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    fn write(
+        &self,
+        group: &Path,
+        path: &Path,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> std::io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(self.path.join(PARTIAL))?;
         file.write_all(bytes)?;
+        file.as_file().set_modified(system_time(now))?;
         file.as_file().sync_all()?;
         fs::create_dir_all(group)?;
         file.persist(path).map_err(|error| error.error)?;
@@ -210,6 +234,10 @@ impl Folder {
     }
 }
 
+fn system_time(at: Timestamp) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(at.0).unwrap_or(0))
+}
+
 fn stored_at(time: SystemTime) -> Timestamp {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
@@ -218,17 +246,17 @@ fn stored_at(time: SystemTime) -> Timestamp {
 #[async_trait]
 impl Blobs for FileBlobs {
     async fn put(&self, bytes: Bytes) -> Result<BlobId> {
-        let folder = Arc::clone(&self.0);
-        blocking(move || folder.put(&bytes)).await
+        let (folder, now) = (Arc::clone(&self.folder), self.clock.now());
+        blocking(move || folder.put(&bytes, now)).await
     }
 
     async fn get(&self, id: &BlobId) -> Result<Bytes> {
-        let (folder, id) = (Arc::clone(&self.0), id.clone());
+        let (folder, id) = (Arc::clone(&self.folder), id.clone());
         blocking(move || folder.get(&id)).await
     }
 
     async fn remove(&self, id: &BlobId) -> Result<()> {
-        let (folder, id) = (Arc::clone(&self.0), id.clone());
+        let (folder, id) = (Arc::clone(&self.folder), id.clone());
         blocking(move || folder.remove(&id)).await
     }
 
@@ -237,10 +265,10 @@ impl Blobs for FileBlobs {
         before: Timestamp,
         live: &(dyn for<'a> Fn(&'a BlobId) -> bool + Sync),
     ) -> Result<u64> {
-        let folder = Arc::clone(&self.0);
+        let folder = Arc::clone(&self.folder);
         let older = blocking(move || folder.older(before)).await?;
         let dead: Vec<BlobId> = older.into_iter().filter(|id| !live(id)).collect();
-        let folder = Arc::clone(&self.0);
+        let folder = Arc::clone(&self.folder);
         blocking(move || {
             let mut swept = 0;
             for id in &dead {

@@ -34,6 +34,7 @@ pub(super) fn open(options: &Builder) -> Result<Opened> {
     let path = resolve(&options.path)?;
     let lock = lock(&path)?;
     check_file(&path).map_err(|error| error.with("file", path.display()))?;
+    create_private(&path)?;
     let mut conn = Connection::open_with_flags(
         &path,
         OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -46,6 +47,21 @@ pub(super) fn open(options: &Builder) -> Result<Opened> {
         .map_err(|error| error.with("file", path.display()))?;
     let (opens, clean) = count(&conn)?;
     Ok(Opened { conn, path, opens, clean, lock })
+}
+
+/// Makes the file if it is not there, for its owner alone; SQLite gives the files beside it the same
+/// rights.
+pub(super) fn create_private(path: &Path) -> Result<()> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != Io::AlreadyExists => {
+            Err(Error::config(format!("{}: cannot be made: {error}", path.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A connection that can only read.
@@ -86,6 +102,11 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is a thread of the store's own")]
+fn pause() {
+    std::thread::sleep(LOCK_PAUSE);
+}
+
 /// Takes the lock beside the database. Not on the database itself: closing any other handle to it
 /// would drop the locks that SQLite has on it.
 fn lock(path: &Path) -> Result<File> {
@@ -99,7 +120,7 @@ fn lock(path: &Path) -> Result<File> {
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => pause(),
             Err(TryLockError::Error(error)) => {
                 return Err(
                     Error::wrap(ErrorKind::Unavailable, error).with("file", beside.display())

@@ -41,7 +41,10 @@ pub(super) fn counters(conn: &Connection) -> Result<Counters> {
                  WHERE open + pending + controls > 0),
                 (SELECT coalesce(max(id), 0) FROM inputs)",
         [],
-        |row| Ok(Counters { pending: uint(row.get(0)?), last_input: uint(row.get(1)?) }),
+        |row| {
+            let (pending, last_input) = (uint(row.get(0)?), uint(row.get(1)?));
+            Ok(Counters { pending, last_input, erased: false })
+        },
     )
     .map_err(failed)
 }
@@ -289,17 +292,20 @@ fn append(tx: &Tx<'_>, session: i64, entry: &LogRow) -> Result<()> {
 }
 
 /// Nulls payloads and overwrites what they were in the file.
-pub(super) fn erase(tx: &Tx<'_>, session: &SessionKey, from: Seq, to: Seq) -> Result<u64> {
+pub(super) fn erase(tx: &mut Tx<'_>, session: &SessionKey, from: Seq, to: Seq) -> Result<u64> {
     let Some(session) = find(tx, session)? else { return Ok(0) };
     let (from, to) = log_ids(session.id, from, to);
-    let secure = |value| tx.conn.pragma_update(None, "secure_delete", value).map_err(failed);
+    let conn = tx.conn;
+    let secure = |value| conn.pragma_update(None, "secure_delete", value).map_err(failed);
     secure("ON")?;
     let erased = tx.execute(
         "UPDATE log SET payload = NULL WHERE id BETWEEN ?1 AND ?2 AND payload IS NOT NULL",
         [from, to],
     );
     secure("FAST")?;
-    Ok(erased? as u64)
+    let erased = erased? as u64;
+    tx.counters.erased |= erased > 0;
+    Ok(erased)
 }
 
 fn session_id(conn: &Connection, session: &SessionKey) -> Result<Option<i64>> {

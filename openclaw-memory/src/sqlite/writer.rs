@@ -51,6 +51,8 @@ pub(super) struct Counters {
     pub(super) pending: u64,
     /// The newest input.
     pub(super) last_input: u64,
+    /// Something was erased in this transaction: what it was must leave the log too.
+    pub(super) erased: bool,
 }
 
 /// An open transaction, as a call sees it.
@@ -85,17 +87,26 @@ impl Tx<'_> {
         let before = *self.counters;
         self.execute("SAVEPOINT call", [])?;
         let result = call(self);
-        // SQLite undoes the whole transaction on some errors; then there is no savepoint either.
-        if !self.conn.is_autocommit() {
-            if result.is_err() {
-                self.execute("ROLLBACK TO call", [])?;
-            }
-            self.execute("RELEASE call", [])?;
-        }
+        let ended = self.end_savepoint(result.is_ok());
+        let result = result.and_then(|value| ended.map(|()| value));
         if result.is_err() {
             *self.counters = before;
         }
         result
+    }
+
+    fn end_savepoint(&self, keep: bool) -> Result<()> {
+        // SQLite undoes the whole transaction on some errors; then there is no savepoint either.
+        if self.conn.is_autocommit() {
+            return Ok(());
+        }
+        let ended = if keep { Ok(0) } else { self.execute("ROLLBACK TO call", []) };
+        let ended = ended.and_then(|_| self.execute("RELEASE call", []));
+        if ended.is_err() {
+            // Half a call must not be committed with the others: undo all of it.
+            self.execute("ROLLBACK", [])?;
+        }
+        ended.map(|_| ())
     }
 }
 
@@ -200,6 +211,11 @@ impl Writer {
                 // If this fails too, the next BEGIN says so.
                 let _ = self.step("ROLLBACK");
             }
+        }
+        if std::mem::take(&mut self.counters.erased)
+            && let Err(error) = checkpoint(&self.opened.conn, "TRUNCATE")
+        {
+            tracing::warn!(%error, "what was erased stays in the log until it is next emptied");
         }
         for answer in answers {
             answer(match &commit {

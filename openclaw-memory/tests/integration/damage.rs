@@ -124,9 +124,23 @@ async fn what_is_erased_is_not_in_the_files_any_more() {
     store.commit(&held, &a, Seq::ZERO, batch(1, format!("\"{secret}\""))).await.unwrap();
     store.commit(&held, &a, Seq(1), batch(2, "\"THE-SECRET-WORD\"")).await.unwrap();
     assert_eq!(store.erase(&a, Seq(1), Seq(2)).await.unwrap(), 2);
-    store.close().await.unwrap();
     for file in std::fs::read_dir(path.parent().unwrap()).unwrap() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();
         assert!(!bytes.windows(15).any(|window| window == b"THE-SECRET-WORD"));
+    }
+    store.close().await.unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_the_owner_can_read_the_files() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (_folder, path) = folder();
+    let store = Sqlite::open(&path).await.unwrap();
+    filled(&store).await;
+    store.backup(path.with_file_name("copy.db")).await.unwrap();
+    for name in ["assistant.db", "assistant.db-wal", "copy.db"] {
+        let mode = std::fs::metadata(path.with_file_name(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name}");
     }
 }

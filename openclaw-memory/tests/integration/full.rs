@@ -50,3 +50,25 @@ async fn a_full_database_refuses_and_recovers() {
         assert!(accept(&store, &a, &format!("later {n}")).await.is_some());
     }
 }
+
+#[tokio::test]
+async fn the_log_beside_the_file_stays_bounded() {
+    const CAP: u64 = 64 << 20;
+    let (_folder, path) = folder();
+    let store = Sqlite::open(&path).await.unwrap();
+    let a = session("a");
+    let held = lease(&store, &a).await;
+    let mut written = 0;
+    let mut most = 0;
+    for seq in 1.. {
+        let payload = "x".repeat(1 << 20);
+        written += payload.len() as u64;
+        store.commit(&held, &a, Seq(seq - 1), batch(seq, payload)).await.unwrap();
+        let log = std::fs::metadata(path.with_extension("db-wal")).unwrap().len();
+        most = most.max(log);
+        if written > CAP + CAP / 2 {
+            break;
+        }
+    }
+    assert!(most < CAP + (4 << 20), "the log grew to {most} bytes");
+}

@@ -1,0 +1,95 @@
+//! What models cost.
+
+use std::collections::BTreeMap;
+
+use openclaw_core::{provider::Price, schemars};
+use serde::{Deserialize, Serialize};
+
+/// Prices by model. A model that is not listed costs an unknown amount; nothing is guessed.
+///
+/// A dated snapshot (`gpt-4o-2024-08-06`) costs what its model does unless it is listed itself.
+///
+/// ```
+/// use openclaw_core::provider::Price;
+/// use openclaw_providers::openai::PriceTable;
+///
+/// let dollar = 1_000_000;
+/// let prices = PriceTable::new()
+///     .with("my-model", Price { input: dollar, cached_input: dollar / 2, output: 4 * dollar });
+/// assert!(prices.get("my-model-2026-01-31").is_some());
+/// assert!(prices.get("my-model-mini").is_none());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(transparent)]
+pub struct PriceTable(BTreeMap<String, Price>);
+
+impl PriceTable {
+    /// Knows no price.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// List prices of some of OpenAI's models, of August 2025. Prices change: what must be exact
+    /// brings its own table.
+    pub fn openai() -> Self {
+        // Thousandths of a dollar a million tokens: read, read from the cache, written.
+        [
+            ("gpt-4o", 2_500, 1_250, 10_000),
+            ("gpt-4o-mini", 150, 75, 600),
+            ("gpt-4.1", 2_000, 500, 8_000),
+            ("gpt-4.1-mini", 400, 100, 1_600),
+            ("gpt-4.1-nano", 100, 25, 400),
+            ("gpt-5", 1_250, 125, 10_000),
+            ("gpt-5-mini", 250, 25, 2_000),
+            ("gpt-5-nano", 50, 5, 400),
+            ("o3", 2_000, 500, 8_000),
+            ("o4-mini", 1_100, 275, 4_400),
+        ]
+        .into_iter()
+        .fold(Self::new(), |table, (model, input, cached, output)| {
+            let price = Price {
+                input: input * 1_000,
+                cached_input: cached * 1_000,
+                output: output * 1_000,
+            };
+            table.with(model, price)
+        })
+    }
+
+    /// The same, with this model at this price.
+    #[must_use]
+    pub fn with(mut self, model: impl Into<String>, price: Price) -> Self {
+        self.0.insert(model.into(), price);
+        self
+    }
+
+    /// The price of `model`, if it is known.
+    pub fn get(&self, model: &str) -> Option<Price> {
+        self.0.get(model).or_else(|| self.0.get(without_date(model)?)).copied()
+    }
+}
+
+/// The name before a `-2024-08-06` at its end.
+fn without_date(model: &str) -> Option<&str> {
+    let (name, date) = model.split_at_checked(model.len().checked_sub("-2024-08-06".len())?)?;
+    let dated = date.bytes().enumerate().all(|(index, byte)| match index {
+        0 | 5 | 8 => byte == b'-',
+        _ => byte.is_ascii_digit(),
+    });
+    dated.then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_model_itself_and_its_snapshots_have_its_price() {
+        let table = PriceTable::openai();
+        assert_eq!(table.get("gpt-4o-2024-08-06"), table.get("gpt-4o"));
+        assert_ne!(table.get("gpt-4o-mini"), table.get("gpt-4o"));
+        for unknown in ["gpt-4o-turbo", "gpt-4o-2024-08", "2024-08-06", "", "größer-2024-08-06"] {
+            assert_eq!(table.get(unknown), None, "{unknown}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+use openclaw_core::{
+    Retry,
+    message::{Content, Media, MediaSource},
+    provider::{ChatMessage, ResponseFormat, ToolCall, ToolChoice, ToolDefinition},
+    schemars,
+    serde_json::{from_value, json},
+};
+
+use super::*;
+
+fn body(request: &CompletionRequest) -> Value {
+    wire::body(request, "m", MaxTokensField::default()).unwrap().into()
+}
+
+fn variables(set: &[(&str, &str)]) -> Result<OpenAi> {
+    OpenAi::from_variables(|name| {
+        Ok(set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    })
+}
+
+#[test]
+fn the_environment_gives_a_key_or_an_address() {
+    let provider = variables(&[("OPENAI_API_KEY", "sk-1"), ("OPENAI_MODEL", "gpt-4o")]).unwrap();
+    assert_eq!(provider.base, DEFAULT_BASE_URL);
+    assert_eq!(provider.default_model().unwrap().as_str(), "gpt-4o");
+    let local = variables(&[("OPENAI_BASE_URL", "http://127.0.0.1:1/v1/")]).unwrap();
+    assert!(local.key.is_none());
+    assert_eq!(local.base, "http://127.0.0.1:1/v1");
+    let error = variables(&[]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+    assert!(error.to_string().contains("OPENAI_API_KEY"), "{error}");
+}
+
+#[test]
+fn addresses_that_would_leak_or_fail_are_refused_without_being_repeated() {
+    for url in ["", "127.0.0.1:80", "ftp://h/", "https://u:s3cret@h/v1", "https://h/v1?key=s3cret"]
+    {
+        let error = OpenAi::keyless(url).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{url}");
+        assert!(!error.to_string().contains("s3cret"), "{error}");
+    }
+}
+
+#[test]
+fn a_key_goes_in_clear_to_this_machine_alone() {
+    let ask = |provider: &OpenAi| provider.request(Method::GET, "/models", Bytes::new());
+    for url in ["http://127.0.0.1:1/v1", "http://[::1]:1", "http://localhost:1", "https://h/v1"] {
+        let request = ask(&OpenAi::new("sk-1").base_url(url).unwrap()).unwrap();
+        let sent = &request.headers()["authorization"];
+        assert_eq!(sent, "Bearer sk-1");
+        assert!(sent.is_sensitive());
+    }
+    let far = OpenAi::new("sk-1").base_url("http://10.0.0.1/v1").unwrap();
+    assert_eq!(ask(&far).unwrap_err().kind(), ErrorKind::InvalidConfig);
+    assert!(ask(&far.allow_plain_http()).is_ok());
+    assert!(ask(&OpenAi::keyless("http://10.0.0.1/v1").unwrap()).is_ok());
+}
+
+#[test]
+fn the_key_is_in_no_text() {
+    let provider = OpenAi::new("sk-secret").header("x-team", "sk-secret").unwrap();
+    assert!(!format!("{provider:?}").contains("sk-secret"));
+    assert_eq!(provider.service().without_key("bad key sk-secret!"), "bad key ***!");
+    let error = provider.request(Method::GET, "/a b", Bytes::new()).unwrap_err();
+    assert!(!error.to_string().contains("sk-secret"));
+    let error = OpenAi::new("sk\nsecret").request(Method::GET, "/", Bytes::new()).unwrap_err();
+    assert!(!error.to_string().contains("secret"), "{error}");
+    assert_eq!(error.retry(), Retry::Never);
+}
+
+#[test]
+fn a_configuration_is_strict_and_has_a_schema() {
+    assert!(from_value::<OpenAiConfig>(json!({"modell": "x"})).is_err());
+    assert!(from_value::<OpenAiConfig>(json!({"api_key": "sk-1"})).is_err());
+    let config: OpenAiConfig = from_value(json!({
+        "base_url": "http://127.0.0.1:1/v1",
+        "model": "m",
+        "headers": {"x-title": "shop"},
+        "prices": {"m": {"input": 1, "cached_input": 1, "output": 1}},
+    }))
+    .unwrap();
+    let provider = OpenAi::from_config(&config).unwrap();
+    assert!(provider.price("m").is_some());
+    let bad = OpenAiConfig { headers: [("authorization".into(), "x".into())].into(), ..config };
+    assert!(OpenAi::from_config(&bad).unwrap_err().to_string().contains("authorization"));
+    let schema = serde_json::to_value(schemars::schema_for!(OpenAiConfig)).unwrap();
+    assert_eq!(schema["additionalProperties"], json!(false));
+    assert!(schema["properties"]["api_key"].is_object());
+}
+
+#[test]
+fn a_conversation_with_everything_is_written_as_the_api_wants_it() {
+    let picture = Content::Media(Media {
+        mime: "image/png".into(),
+        source: MediaSource::Inline { base64: "aGk=".into() },
+        name: None,
+        bytes: None,
+    });
+    let call = |id: &str, arguments: &str| ToolCall {
+        id: id.into(),
+        name: "look".into(),
+        arguments: arguments.into(),
+    };
+    let mut request = CompletionRequest::new(
+        "m",
+        vec![
+            ChatMessage::User { content: vec!["What is".into(), "this?".into()] },
+            ChatMessage::User { content: vec!["And this?".into(), picture.clone()] },
+            ChatMessage::Assistant {
+                text: String::new(),
+                calls: vec![call("a", r#"{"x":1}"#), call("b", "{broken"), call("c", "")],
+            },
+            ChatMessage::Tool { call: "a".into(), failed: false, content: vec![picture] },
+            ChatMessage::Tool { call: "b".into(), failed: true, content: vec!["no".into()] },
+            ChatMessage::assistant("A cat."),
+        ],
+    );
+    request.system = "Be brief.".into();
+    request.max_output_tokens = Some(9);
+    request.temperature = Some(0.7);
+    request.tools = Arc::from([ToolDefinition {
+        name: "look".into(),
+        description: "Looks".into(),
+        input_schema: json!({"type": "object"}),
+    }]);
+    request.tool_choice = ToolChoice::Tool("look".into());
+    request.response_format =
+        Some(ResponseFormat::JsonSchema { name: "f".into(), schema: json!({"type": "object"}) });
+    let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}});
+    let function = |arguments: &str| json!({"name": "look", "arguments": arguments});
+    assert_eq!(
+        body(&request),
+        json!({
+            "model": "m",
+            "stream": true,
+            "stream_options": {"include_usage": true},
+            "max_completion_tokens": 9,
+            "temperature": 0.7,
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "What is\nthis?"},
+                {"role": "user", "content": [{"type": "text", "text": "And this?"}, image]},
+                {"role": "assistant", "content": null, "tool_calls": [
+                    {"id": "a", "type": "function", "function": function(r#"{"x":1}"#)},
+                    {"id": "b", "type": "function", "function": function(r#"{"not_json":"{broken"}"#)},
+                    {"id": "c", "type": "function", "function": function("{}")},
+                ]},
+                {"role": "tool", "tool_call_id": "a", "content": "(a picture, see the next user message)"},
+                {"role": "tool", "tool_call_id": "b", "content": "Error: no"},
+                {"role": "user", "content": [{"type": "text", "text": "Result of a:"}, image]},
+                {"role": "assistant", "content": "A cat."},
+            ],
+            "tools": [{"type": "function", "function":
+                {"name": "look", "description": "Looks", "parameters": {"type": "object"}}}],
+            "tool_choice": {"type": "function", "function": {"name": "look"}},
+            "response_format": {"type": "json_schema", "json_schema":
+                {"name": "f", "schema": {"type": "object"}, "strict": true}},
+        })
+    );
+    let old = wire::body(&request, "m", MaxTokensField::MaxTokens).unwrap();
+    assert_eq!((old.get("max_tokens"), old.get("max_completion_tokens")), (Some(&json!(9)), None));
+}
+
+#[test]
+fn media_that_cannot_be_sent_is_an_error_that_says_so() {
+    let ask = |mime: &str, source: MediaSource| {
+        let media = Media { mime: mime.into(), source, name: None, bytes: None };
+        let content = vec![Content::Media(media)];
+        let request = CompletionRequest::new("m", vec![ChatMessage::User { content }]);
+        wire::body(&request, "m", MaxTokensField::default()).unwrap_err()
+    };
+    let remote = ask("image/png", MediaSource::Remote { handle: "h".into() });
+    assert_eq!(remote.kind(), ErrorKind::Unsupported);
+    assert!(remote.to_string().contains("inline"), "{remote}");
+    let sound = ask("audio/ogg", MediaSource::Inline { base64: String::new() });
+    assert!(sound.to_string().contains("audio/ogg"), "{sound}");
+}

@@ -1,0 +1,13 @@
+//! The providers against servers: small ones made for what goes wrong, and others' real ones.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod openai;
+mod peers;
+mod server;
