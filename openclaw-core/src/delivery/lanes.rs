@@ -339,13 +339,15 @@ impl Delivery {
         if self.0.on_unknown == OnUnknown::AtLeastOnce {
             return Ok(None);
         }
-        let settled = hub.store.settle(row.id, Settlement::Unknown);
-        hub.faults.around(Act::SettleUnknown, settled).await?;
         let text = format!(
             "Nobody can know whether a message to {} was sent. It is not sent again.",
             row.new.conversation
         );
+        // Before it is settled: a crash in between would leave it untold for good, and told twice it
+        // is one notice.
         hub.tell_owner(&format!("unknown/{}", row.new.key), text).await;
+        let settled = hub.store.settle(row.id, Settlement::Unknown);
+        hub.faults.around(Act::SettleUnknown, settled).await?;
         Ok(Some(Done::Settled))
     }
 
@@ -411,14 +413,15 @@ impl Delivery {
             };
             hub.faults.around(Act::AcceptNote, hub.store.accept(vec![input], LIMITS)).await?;
         }
-        let settled = hub.store.settle(row.id, Settlement::Failed(error.kind()));
-        hub.faults.around(Act::SettleFailed, settled).await?;
-        self.emit(hub, row, EventKind::DeliveryFailed { key: key.clone(), error: error.kind() });
         if hub.plan().owner_conversation().as_ref() != Some(&row.new.conversation) {
             let text =
                 format!("A message to {} could not be delivered: {error}", row.new.conversation);
             hub.tell_owner(&format!("delivery/{key}"), text).await;
         }
+        // Last: who is settled is not looked at again, and a crash would leave others untold.
+        let settled = hub.store.settle(row.id, Settlement::Failed(error.kind()));
+        hub.faults.around(Act::SettleFailed, settled).await?;
+        self.emit(hub, row, EventKind::DeliveryFailed { key: key.clone(), error: error.kind() });
         if let Some(session) = &row.new.session {
             hub.wake(session);
         }
