@@ -188,7 +188,7 @@ async fn input(
     // An answer belongs to the session that asked, wherever it was given.
     let mut session = session;
     if let (Some(Command::Approve { approval, .. }), true) = (&command, principal.is_owner())
-        && let Some(asking) = hub.directory.session_of(approval)
+        && let Some(asking) = hub.directory.session_of(hub.store.as_ref(), approval).await?
     {
         session = asking;
     }
