@@ -71,6 +71,8 @@ pub(crate) struct Hub {
     sessions: Mutex<LruCache<SessionKey, Session>>,
     waiters: Mutex<Waiters>,
     recovering: Semaphore,
+    /// Held by the one turn that is worked on again after two crashes.
+    pub(crate) suspects: Arc<tokio::sync::Mutex<()>>,
     listening: AtomicUsize,
     changed: Notify,
     door: Weak<Self>,
@@ -138,6 +140,7 @@ impl Hub {
             )),
             waiters: Mutex::default(),
             recovering: Semaphore::new(RECOVERING_AT_ONCE),
+            suspects: Arc::default(),
             listening: AtomicUsize::new(0),
             changed: Notify::new(),
             door: Weak::clone(door),

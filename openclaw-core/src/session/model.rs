@@ -123,7 +123,13 @@ impl Run<'_> {
             let wake = self.wake;
             tokio::select! {
                 biased;
-                result = &mut completion => return Ok(Called::Done(result)),
+                result = &mut completion => {
+                    if result.is_err() && self.hub.stopping.is_cancelled() {
+                        // That is no answer: the run is about to be dropped, and the call made again.
+                        std::future::pending::<()>().await;
+                    }
+                    return Ok(Called::Done(result));
+                }
                 () = wake.woken() => {
                     self.woken();
                     self.look().await?;

@@ -2,7 +2,10 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use tokio::{sync::SemaphorePermit, task::JoinSet};
+use tokio::{
+    sync::{OwnedMutexGuard, SemaphorePermit},
+    task::JoinSet,
+};
 
 use super::{Input, input::to_message, tools::ToolEnd};
 use crate::{
@@ -20,7 +23,7 @@ use crate::{
     provider::Usage,
     store::{Batch, InputId, InputRow, Lease, LeaseName, NewOutbound, RecordWrite, SessionUpdate},
     time::{Cancel, Timestamp},
-    turn::{Answer, Cause, Entry, Outcome, Session, Step, decode, encode},
+    turn::{Answer, Cause, Entry, MAX_ATTEMPTS, Outcome, Session, Step, decode, encode},
 };
 
 /// From how many entries on after the last checkpoint another one is written.
@@ -73,8 +76,10 @@ pub(super) struct Run<'a> {
     waiting: VecDeque<(InputRow, Input)>,
     /// Set when something may have come in since the inbox was last read.
     dirty: bool,
-    /// True until the first commit after a crash.
+    /// True until there is a trace of the crash that this run comes after.
     recovering: bool,
+    /// Held while this is the one turn that may be what crashes the process.
+    alone: Option<OwnedMutexGuard<()>>,
 }
 
 /// Works on a session until it has nothing to do.
@@ -109,20 +114,18 @@ pub(crate) async fn run(
         waiting: VecDeque::new(),
         dirty: true,
         recovering,
+        alone: None,
     };
-    if recovering && run.session.turn().is_some() {
-        run.record(Entry::Resumed)?;
-        run.flush().await?;
-    }
     drop(loading);
     let result = tokio::select! {
         biased;
-        result = run.work() => result,
+        // First: what a shutdown cancels must not count as an answer.
         () = hub.stopping.cancelled() => {
             run.suspend().await;
             hub.store.release(&run.lease).await?;
             return Ok(Rest { wake_at: None });
         }
+        result = run.work() => result,
     };
     if result.is_err() {
         // What still runs must end before the session is folded afresh.
@@ -167,6 +170,10 @@ async fn load(hub: &Hub, key: &SessionKey) -> Result<Session> {
 
 impl Run<'_> {
     async fn work(&mut self) -> Result<Rest> {
+        // Nobody worked on a turn that was parked when the process died.
+        if self.recovering && !matches!(self.session.step(), Step::Idle | Step::Park) {
+            self.resume().await?;
+        }
         loop {
             self.look().await?;
             match self.session.step() {
@@ -174,9 +181,7 @@ impl Run<'_> {
                     if self.begin_next()? {
                         if self.recovering {
                             // A crash may come of this very message: leave a trace first.
-                            self.record(Entry::Resumed)?;
-                            self.recovering = false;
-                            self.flush().await?;
+                            self.resume().await?;
                         }
                         continue;
                     }
@@ -195,6 +200,9 @@ impl Run<'_> {
                 Step::Wait => self.wait().await?,
                 Step::Park => {
                     if self.unpark()? {
+                        if self.recovering {
+                            self.resume().await?;
+                        }
                         continue;
                     }
                     self.flush().await?;
@@ -207,10 +215,37 @@ impl Run<'_> {
         }
     }
 
+    /// Leaves a durable trace that work on the turn begins again after a crash.
+    ///
+    /// Which of the turns that were worked on made the process crash cannot be known. After two crashes
+    /// they are worked on one at a time, so that a third one counts for the guilty one alone.
+    async fn resume(&mut self) -> Result<()> {
+        let attempts = self.session.turn().map_or(0, |turn| turn.attempts());
+        if (1..MAX_ATTEMPTS - 1).contains(&attempts) {
+            self.alone = Some(Arc::clone(&self.hub.suspects).lock_owned().await);
+        }
+        self.record(Entry::Resumed)?;
+        self.recovering = false;
+        self.flush().await
+    }
+
     /// Notes that the run ends by a shutdown, so that it does not count as a crash. If that cannot be
     /// written, it does.
     async fn suspend(&mut self) {
-        if self.session.turn().is_none() || !self.pending.is_empty() {
+        // Running calls were told to stop and have their time to end. The results of those that come
+        // to one are kept; the others are taken up by the next start.
+        let in_doubt = !self.pending.is_empty() || self.committed != self.session.seq();
+        while let Some(ended) = self.running.join_next().await {
+            if let Ok(end) = ended
+                && !in_doubt
+                && self.is_final(&end)
+                && let Err(error) = self.finished(end)
+            {
+                tracing::debug!(session = %self.key, error = ?error, "a result was not kept");
+                return;
+            }
+        }
+        if self.session.turn().is_none() || in_doubt {
             return;
         }
         let suspended = async {
@@ -262,6 +297,10 @@ impl Run<'_> {
         let commit = self.hub.store.commit(&self.lease, self.key, self.committed, batch);
         self.hub.faults.around_all(acts, commit).await?;
         self.committed = self.session.seq();
+        if self.session.turn().is_none_or(|turn| turn.attempts() == 0) {
+            // It came further than before: others may.
+            self.alone = None;
+        }
         self.hub.directory.absorb(&records)?;
         self.hub.delivery.wake(lanes);
         for (key, text) in answers {
@@ -479,7 +518,7 @@ impl Run<'_> {
         let time = self.time_left();
         tokio::select! {
             biased;
-            ended = self.running.join_next() => match ended {
+            ended = self.running.join_next(), if !self.hub.stopping.is_cancelled() => match ended {
                 Some(Ok(end)) => self.finished(end)?,
                 Some(Err(error)) => return Err(Error::internal(format!("a call's task failed: {error}"))),
                 None => return Err(Error::internal("calls count as running, but none runs")),

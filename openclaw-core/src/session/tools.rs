@@ -175,6 +175,19 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// True unless a shutdown cut the call short and it can be made again, or nobody knows.
+    pub(super) fn is_final(&self, end: &ToolEnd) -> bool {
+        let repeatable = || {
+            let effect = self.session.turn().and_then(|turn| turn.effect(end.call));
+            effect.is_some_and(crate::tool::Effect::is_repeatable)
+        };
+        match &end.result {
+            Ended::Answered(Ok(_)) => true,
+            Ended::Answered(Err(_)) => !repeatable(),
+            Ended::Unknown => false,
+        }
+    }
+
     /// Records how a call ended. What it wants sent is committed with that.
     pub(super) fn finished(&mut self, end: ToolEnd) -> Result<()> {
         let ToolEnd { call: id, result } = end;
