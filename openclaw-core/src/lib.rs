@@ -7,6 +7,8 @@ pub mod channel;
 pub mod delivery;
 pub mod error;
 pub mod event;
+#[allow(unreachable_pub, reason = "`testing` shows what it needs of it")]
+mod fault;
 pub mod gateway;
 pub mod guide;
 pub mod hook;

@@ -12,6 +12,7 @@ use crate::{
     channel::{Channel, ChannelContext, Delivery as Semantics},
     error::{Error, ErrorKind, Result, Retry},
     event::EventKind,
+    fault::Act,
     gateway::{Hub, LIMITS},
     id::{AccountId, Conversation, EventKey, MessageId, OutboundKey, SessionKey},
     message::{Action, Content, Receipt, Sent},
@@ -159,9 +160,11 @@ impl Delivery {
         let Some(hub) = self.hub() else { return };
         let plan = hub.plan();
         let Some(channel) = plan.channels.get(&to.account).map(Arc::clone) else { return };
-        let (cx, to) = (hub.channel_context(), to.clone());
+        let (cx, to, faults) = (hub.channel_context(), to.clone(), hub.faults.clone());
         hub.spawn(async move {
-            if let Err(error) = channel.perform(&cx, &to, &action).await {
+            let shown = channel.perform(&cx, &to, &action);
+            let shown = faults.around(Act::ShowTyping, shown);
+            if let Err(error) = shown.await {
                 tracing::debug!(conversation = %to, error = ?error, "a hint was not shown");
             }
         });
@@ -252,7 +255,8 @@ impl Delivery {
         let Some(message) = message_of(hub, key).await? else { return Ok(()) };
         self.pace(channel).await;
         let action = Action::Edit { message, content: vec![Content::text(text)] };
-        if let Err(error) = channel.perform(cx, lane, &action).await {
+        let shown = hub.faults.around(Act::ShowGrowing, channel.perform(cx, lane, &action));
+        if let Err(error) = shown.await {
             tracing::debug!(conversation = %lane, error = ?error, "a growing reply was not shown");
         }
         Ok(())
@@ -286,9 +290,10 @@ impl Delivery {
         let action = self.resolve_edit(hub, row).await?;
         self.pace(channel).await;
         if channel.capabilities().delivery == Semantics::Blind {
-            hub.store.claim(row.id, hub.now()).await?;
+            hub.faults.around(Act::Claim, hub.store.claim(row.id, hub.now())).await?;
         }
-        match channel.perform(cx, &row.new.conversation, &action).await {
+        let performed = channel.perform(cx, &row.new.conversation, &action);
+        match hub.faults.around(Act::Perform, performed).await {
             Ok(Sent::Yes(receipt)) => self.sent(hub, row, receipt).await,
             Ok(Sent::Unknown(error)) => self.unknown(hub, channel, cx, row, error).await,
             Err(error) => self.failed(hub, row, error).await,
@@ -326,7 +331,8 @@ impl Delivery {
         let Some(lookup) = channel.extras().lookup else {
             return self.settle_unknown(hub, row).await;
         };
-        match lookup.lookup(cx, &row.new.conversation, &row.new.key).await {
+        let found = lookup.lookup(cx, &row.new.conversation, &row.new.key);
+        match hub.faults.around(Act::LookUp, found).await {
             Ok(Some(receipt)) => self.sent(hub, row, receipt).await.map(Some),
             Ok(None) => Ok(None),
             Err(error) => {
@@ -346,12 +352,15 @@ impl Delivery {
         if hub.plan().on_unknown == OnUnknown::AtLeastOnce {
             return Ok(None);
         }
-        hub.store.settle(row.id, Settlement::Unknown).await?;
         let text = format!(
             "Nobody can know whether a message to {} was sent. It is not sent again.",
             row.new.conversation
         );
+        // Before it is settled: a crash in between would leave it untold for good, and told twice it
+        // is one notice.
         hub.tell_owner(&format!("unknown/{}", row.new.key), text).await;
+        let settled = hub.store.settle(row.id, Settlement::Unknown);
+        hub.faults.around(Act::SettleUnknown, settled).await?;
         Ok(Some(Done::Settled))
     }
 
@@ -385,12 +394,14 @@ impl Delivery {
 
     async fn again(&self, hub: &Arc<Hub>, row: &OutboundRow, error: &Error) -> Result<Done> {
         let pause = pause_of(error, row.attempts + 1);
-        hub.store.settle(row.id, Settlement::Retry { at: hub.now().after(pause) }).await?;
+        let settled = hub.store.settle(row.id, Settlement::Retry { at: hub.now().after(pause) });
+        hub.faults.around(Act::SettleRetry, settled).await?;
         Ok(Done::Later(pause))
     }
 
     async fn sent(&self, hub: &Arc<Hub>, row: &OutboundRow, receipt: Receipt) -> Result<Done> {
-        hub.store.settle(row.id, Settlement::Sent(receipt)).await?;
+        let settled = hub.store.settle(row.id, Settlement::Sent(receipt));
+        hub.faults.around(Act::SettleSent, settled).await?;
         self.emit(hub, row, EventKind::Delivered { key: row.new.key.clone() });
         Ok(Done::Settled)
     }
@@ -413,15 +424,17 @@ impl Delivery {
                 at: hub.now(),
                 payload: Input::Note { text }.encode()?,
             };
-            hub.store.accept(vec![input], LIMITS).await?;
+            hub.faults.around(Act::AcceptNote, hub.store.accept(vec![input], LIMITS)).await?;
         }
-        hub.store.settle(row.id, Settlement::Failed(error.kind())).await?;
-        self.emit(hub, row, EventKind::DeliveryFailed { key: key.clone(), error: error.kind() });
         if hub.plan().owner_conversation().as_ref() != Some(&row.new.conversation) {
             let text =
                 format!("A message to {} could not be delivered: {error}", row.new.conversation);
             hub.tell_owner(&format!("delivery/{key}"), text).await;
         }
+        // Last: who is settled is not looked at again, and a crash would leave others untold.
+        let settled = hub.store.settle(row.id, Settlement::Failed(error.kind()));
+        hub.faults.around(Act::SettleFailed, settled).await?;
+        self.emit(hub, row, EventKind::DeliveryFailed { key: key.clone(), error: error.kind() });
         if let Some(session) = &row.new.session {
             hub.wake(session);
         }

@@ -14,8 +14,15 @@ use crate::{
     access::Access,
     agent::Agent,
     channel::Channel,
+<<<<<<< HEAD
     delivery::{OnUnknown, Preview},
     error::Result,
+=======
+    delivery::{Delivery, OnUnknown, Preview},
+    error::{Error, Result},
+    event::Events,
+    fault::Faults,
+>>>>>>> crash
     hook::Hook,
     http_client::HttpClient,
     id::{AccountId, AgentId, NodeId, UserId},
@@ -31,6 +38,7 @@ use crate::{
 #[must_use = "a builder does nothing until it is started"]
 #[derive(Default)]
 pub struct GatewayBuilder {
+<<<<<<< HEAD
     pub(super) providers: Vec<Arc<dyn Provider>>,
     pub(super) provider_layers: Vec<Arc<dyn Layer<dyn Provider>>>,
     pub(super) tools: Vec<Arc<dyn Tool>>,
@@ -54,6 +62,29 @@ pub struct GatewayBuilder {
     pub(super) state: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
     /// Each with the plugins that it names; what is wrong with its text is said at the start.
     pub(super) configs: Vec<(Registry, Result<Config, Vec<String>>)>,
+=======
+    providers: Vec<Arc<dyn Provider>>,
+    provider_layers: Vec<Arc<dyn Layer<dyn Provider>>>,
+    tools: Vec<Arc<dyn Tool>>,
+    tool_layers: Vec<Arc<dyn Layer<dyn Tool>>>,
+    channels: Vec<Arc<dyn Channel>>,
+    agents: Vec<Agent>,
+    default_agent: Option<AgentId>,
+    bindings: Vec<Binding>,
+    access: HashMap<AccountId, Access>,
+    previews: HashMap<AccountId, Preview>,
+    owners: Vec<(String, UserId)>,
+    hooks: Vec<Arc<dyn Hook>>,
+    store: Option<Arc<dyn Store>>,
+    ephemeral: bool,
+    http: Option<Arc<dyn HttpClient>>,
+    sources: Sources,
+    faults: Faults,
+    cancel: Cancel,
+    on_unknown: OnUnknown,
+    node: Option<NodeId>,
+    state: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+>>>>>>> crash
 }
 
 impl GatewayBuilder {
@@ -174,6 +205,17 @@ impl GatewayBuilder {
         self
     }
 
+    /// Calls `hook` before and after each commit and each effect on the world outside, so that a test
+    /// can end the process there. See [`FaultPoint`](crate::testing::FaultPoint).
+    #[cfg(feature = "testing")]
+    pub fn faults(
+        mut self,
+        hook: impl Fn(crate::testing::FaultPoint) + Send + Sync + 'static,
+    ) -> Self {
+        self.faults = Faults::new(Arc::new(hook));
+        self
+    }
+
     /// Stops the gateway when cancelled, as dropping it does.
     pub fn cancel(mut self, cancel: &Cancel) -> Self {
         self.cancel = Some(cancel.child());
@@ -232,7 +274,23 @@ impl GatewayBuilder {
         let directory = Directory::load(store.as_ref()).await?;
         let channels: Vec<Arc<dyn Channel>> = plan.channels.values().map(Arc::clone).collect();
         let hub = Arc::new_cyclic(|door| {
+<<<<<<< HEAD
             Hub::new(store, sources, node, directory, plan, loaded, stopping, door)
+=======
+            let events = Events::default();
+            Hub::new(
+                store,
+                self.sources,
+                events,
+                self.faults,
+                node,
+                directory,
+                delivery,
+                plan,
+                &self.cancel,
+                door,
+            )
+>>>>>>> crash
         });
         hub.delivery.connect(Arc::downgrade(&hub));
         hub.keep_leases();

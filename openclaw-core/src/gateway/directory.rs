@@ -151,8 +151,22 @@ impl Directory {
         state.routes.get(&place.to_string()).cloned()
     }
 
-    pub(crate) fn session_of(&self, approval: &ApprovalId) -> Option<SessionKey> {
-        self.read().approvals.get(approval.as_str()).cloned()
+    /// The session that asks for this approval. Where it is not known here the store is asked: the
+    /// owner may see the ask, and answer, before its commit is absorbed.
+    pub(crate) async fn session_of(
+        &self,
+        store: &dyn RecordStore,
+        approval: &ApprovalId,
+    ) -> Result<Option<SessionKey>> {
+        let known = self.read().approvals.get(approval.as_str()).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let record = store.record(&RecordKey::new(APPROVALS, approval.as_str())).await?;
+        record
+            .map(|record| serde_json::from_str(&record.value))
+            .transpose()
+            .map_err(|e| Error::wrap(ErrorKind::InvalidData, e))
     }
 
     pub(crate) fn pairings(&self, now: Timestamp) -> Vec<PairingRequest> {

@@ -14,6 +14,7 @@ use crate::{
     access::{Judgement, Principal},
     channel::{Accepted, MAX_INBOUND_BYTES, Refusal},
     error::{Error, ErrorKind, Result},
+    fault::Act,
     hook::{HookContext, Verdict},
     id::{OutboundKey, SessionKey},
     label::Label,
@@ -70,7 +71,9 @@ async fn admit(hub: &Arc<Hub>, judged: Vec<Judged>) -> Result<Vec<Accepted>> {
         return Ok(answers.into_iter().flatten().collect());
     }
     let sessions: Vec<SessionKey> = inputs.iter().map(|input| input.session.clone()).collect();
-    let outcomes = hub.store.accept(inputs, LIMITS).await?;
+    let control = inputs.iter().any(|input| input.control);
+    let act = if control { Act::AcceptControl } else { Act::AcceptMessage };
+    let outcomes = hub.faults.around(act, hub.store.accept(inputs, LIMITS)).await?;
     let mut full = false;
     let mut accepted = outcomes.into_iter().zip(&sessions).map(|(outcome, session)| match outcome {
         AcceptOutcome::Added { id, dropped } => {
@@ -190,7 +193,7 @@ async fn input(
     // An answer belongs to the session that asked, wherever it was given.
     let mut session = session;
     if let (Some(Command::Approve { approval, .. }), true) = (&command, principal.is_owner())
-        && let Some(asking) = hub.directory.session_of(approval)
+        && let Some(asking) = hub.directory.session_of(hub.store.as_ref(), approval).await?
     {
         session = asking;
     }

@@ -27,7 +27,12 @@ use crate::{
     delivery::Delivery,
     error::{Error, ErrorKind, Result},
     event::{EventKind, Events},
+<<<<<<< HEAD
     id::{AccountId, Conversation, EventKey, NodeId, OutboundKey, SessionKey, TurnId},
+=======
+    fault::{Act, Faults},
+    id::{Conversation, EventKey, NodeId, OutboundKey, SessionKey, TurnId},
+>>>>>>> crash
     message::{Action, Content},
     provider::Usage,
     session::{self, Began},
@@ -58,6 +63,7 @@ pub(crate) struct Hub {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) sources: Sources,
     pub(crate) events: Events,
+    pub(crate) faults: Faults,
     pub(crate) node: NodeId,
     pub(crate) directory: Directory,
     pub(crate) delivery: Delivery,
@@ -77,6 +83,8 @@ pub(crate) struct Hub {
     /// Records of which nobody knows whether they were written.
     doubtful: Mutex<BTreeSet<RecordKey>>,
     recovering: Semaphore,
+    /// Held by the one turn that is worked on again after two crashes.
+    pub(crate) suspects: Arc<tokio::sync::Mutex<()>>,
     listening: AtomicUsize,
     changed: Notify,
     door: Weak<Self>,
@@ -117,6 +125,11 @@ impl Hub {
     pub(crate) fn new(
         store: Arc<dyn Store>,
         sources: Sources,
+<<<<<<< HEAD
+=======
+        events: Events,
+        faults: Faults,
+>>>>>>> crash
         node: NodeId,
         directory: Directory,
         plan: Plan,
@@ -127,7 +140,12 @@ impl Hub {
         Self {
             store,
             sources,
+<<<<<<< HEAD
             events: Events::default(),
+=======
+            events,
+            faults,
+>>>>>>> crash
             node,
             directory,
             delivery: Delivery::new(),
@@ -144,6 +162,7 @@ impl Hub {
             waiters: Mutex::default(),
             doubtful: Mutex::default(),
             recovering: Semaphore::new(RECOVERING_AT_ONCE),
+            suspects: Arc::default(),
             listening: AtomicUsize::new(0),
             changed: Notify::new(),
             door: Weak::clone(door),
@@ -380,6 +399,7 @@ impl Hub {
         outbox: Vec<NewOutbound>,
     ) -> Result<()> {
         let lanes: Vec<Conversation> = outbox.iter().map(|row| row.conversation.clone()).collect();
+<<<<<<< HEAD
         let written = self.store.write(records.clone(), outbox).await;
         self.written(written, &records, lanes)
     }
@@ -392,6 +412,11 @@ impl Hub {
         lanes: Vec<Conversation>,
     ) -> Result<()> {
         // One that failed may have happened all the same.
+=======
+        let act = if records.is_empty() { Act::WriteNotice } else { Act::WriteRecords };
+        self.faults.around(act, self.store.write(records.clone(), outbox)).await?;
+        self.directory.absorb(&records)?;
+>>>>>>> crash
         self.delivery.wake(lanes);
         match result {
             Ok(()) => self.directory.absorb(records),

@@ -8,6 +8,7 @@ use super::{context, run::Run};
 use crate::{
     error::{Error, ErrorKind, Result},
     event::EventKind,
+    fault::Act,
     label::Label,
     message::{Content, Part},
     provider::{
@@ -110,10 +111,10 @@ impl Run<'_> {
                 }
             }
         };
-        let completion = async {
+        let completion = self.hub.faults.around(Act::CallModel, async {
             let stream = provider.stream(&cx, request).await?;
             Completion::collect(stream, tap).await
-        };
+        });
         tokio::pin!(completion);
         let interval = preview.map_or(std::time::Duration::MAX, |preview| preview.interval());
         let mut next_preview = tokio::time::Instant::now().checked_add(interval);
@@ -122,7 +123,13 @@ impl Run<'_> {
             let wake = self.wake;
             tokio::select! {
                 biased;
-                result = &mut completion => return Ok(Called::Done(result)),
+                result = &mut completion => {
+                    if result.is_err() && self.hub.stopping.is_cancelled() {
+                        // That is no answer: the run is about to be dropped, and the call made again.
+                        std::future::pending::<()>().await;
+                    }
+                    return Ok(Called::Done(result));
+                }
                 () = wake.woken() => {
                     self.woken();
                     self.look().await?;

@@ -2,7 +2,10 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use tokio::{sync::SemaphorePermit, task::JoinSet};
+use tokio::{
+    sync::{OwnedMutexGuard, SemaphorePermit},
+    task::JoinSet,
+};
 
 use super::{Input, input::to_message, tools::ToolEnd};
 use crate::{
@@ -11,6 +14,7 @@ use crate::{
     delivery::{Degraded, Preview, degrade, split},
     error::{Error, ErrorKind, Result},
     event::EventKind,
+    fault::Act,
     gateway::{AgentPlan, Answered, COLLECT_ABOVE, Directory, Hub, LEASE_TTL, Plan, Wake},
     hook::{HookContext, ReplyVerdict},
     id::{Conversation, EventKey, MessageId, OutboundKey, Seq, SessionId, SessionKey, TurnId},
@@ -19,7 +23,11 @@ use crate::{
     provider::Usage,
     store::{Batch, InputId, InputRow, Lease, LeaseName, NewOutbound, RecordWrite, SessionUpdate},
     time::{Cancel, Timestamp},
+<<<<<<< HEAD
     turn::{Answer, Cause, Entry, Outcome, Phase, Session, Step, decode, encode},
+=======
+    turn::{Answer, Cause, Entry, MAX_ATTEMPTS, Outcome, Session, Step, decode, encode},
+>>>>>>> crash
 };
 
 /// From how many entries on after the last checkpoint another one is written.
@@ -94,12 +102,18 @@ pub(super) struct Run<'a> {
     waiting: VecDeque<(InputRow, Input)>,
     /// Set when something may have come in since the inbox was last read.
     dirty: bool,
+<<<<<<< HEAD
     /// Set when a control waits for the open turn to end.
     deferred: bool,
     /// Set when there was more in the inbox than is read at once.
     more: bool,
     /// True until the first commit after a crash.
+=======
+    /// True until there is a trace of the crash that this run comes after.
+>>>>>>> crash
     recovering: bool,
+    /// Held while this is the one turn that may be what crashes the process.
+    alone: Option<OwnedMutexGuard<()>>,
 }
 
 /// Works on a session until it has nothing to do.
@@ -129,6 +143,7 @@ pub(crate) async fn run(
         pending: Pending::default(),
         waiting: VecDeque::new(),
         dirty: true,
+<<<<<<< HEAD
         deferred: false,
         more: false,
         recovering: began == Began::AfterCrash,
@@ -140,15 +155,21 @@ pub(crate) async fn run(
         run.record(Entry::Resumed)?;
         run.flush().await?;
     }
+=======
+        recovering,
+        alone: None,
+    };
+>>>>>>> crash
     drop(loading);
     let result = tokio::select! {
         biased;
-        result = run.work() => result,
+        // First: what a shutdown cancels must not count as an answer.
         () = hub.stopping.cancelled() => {
             run.suspend().await;
             hub.store.release(&run.lease).await?;
             return Ok(Rest { wake_at: None });
         }
+        result = run.work() => result,
     };
     if result.is_err() {
         // What still runs must end before the session is folded afresh.
@@ -193,6 +214,10 @@ async fn load(hub: &Hub, key: &SessionKey) -> Result<Session> {
 
 impl Run<'_> {
     async fn work(&mut self) -> Result<Rest> {
+        // Nobody worked on a turn that was parked when the process died.
+        if self.recovering && !matches!(self.session.step(), Step::Idle | Step::Park) {
+            self.resume().await?;
+        }
         loop {
             self.look().await?;
             match self.session.step() {
@@ -204,9 +229,7 @@ impl Run<'_> {
                     if self.begin_next()? {
                         if self.recovering {
                             // A crash may come of this very message: leave a trace first.
-                            self.record(Entry::Resumed)?;
-                            self.recovering = false;
-                            self.flush().await?;
+                            self.resume().await?;
                         }
                         continue;
                     }
@@ -228,6 +251,9 @@ impl Run<'_> {
                 Step::Wait => self.wait().await?,
                 Step::Park => {
                     if self.unpark()? {
+                        if self.recovering {
+                            self.resume().await?;
+                        }
                         continue;
                     }
                     self.flush().await?;
@@ -240,10 +266,37 @@ impl Run<'_> {
         }
     }
 
+    /// Leaves a durable trace that work on the turn begins again after a crash.
+    ///
+    /// Which of the turns that were worked on made the process crash cannot be known. After two crashes
+    /// they are worked on one at a time, so that a third one counts for the guilty one alone.
+    async fn resume(&mut self) -> Result<()> {
+        let attempts = self.session.turn().map_or(0, |turn| turn.attempts());
+        if (1..MAX_ATTEMPTS - 1).contains(&attempts) {
+            self.alone = Some(Arc::clone(&self.hub.suspects).lock_owned().await);
+        }
+        self.record(Entry::Resumed)?;
+        self.recovering = false;
+        self.flush().await
+    }
+
     /// Notes that the run ends by a shutdown, so that it does not count as a crash. If that cannot be
     /// written, it does.
     async fn suspend(&mut self) {
-        if self.session.turn().is_none() || !self.pending.is_empty() {
+        // Running calls were told to stop and have their time to end. The results of those that come
+        // to one are kept; the others are taken up by the next start.
+        let in_doubt = !self.pending.is_empty() || self.committed != self.session.seq();
+        while let Some(ended) = self.running.join_next().await {
+            if let Ok(end) = ended
+                && !in_doubt
+                && self.is_final(&end)
+                && let Err(error) = self.finished(end)
+            {
+                tracing::debug!(session = %self.key, error = ?error, "a result was not kept");
+                return;
+            }
+        }
+        if self.session.turn().is_none() || in_doubt {
             return;
         }
         let suspended = async {
@@ -278,6 +331,7 @@ impl Run<'_> {
             .find(|(_, _, entry)| entry.is_checkpoint())
             .map(|(seq, ..)| Seq(seq.0.saturating_sub(1)));
         let lanes: Vec<Conversation> = outbox.iter().map(|row| row.conversation.clone()).collect();
+        let dead_letters = !dead.is_empty();
         let batch = Batch {
             entries: rows?,
             consumed,
@@ -290,9 +344,22 @@ impl Run<'_> {
                 wake_at: self.session.wake_at(),
             },
         };
+<<<<<<< HEAD
         let done = self.hub.store.commit(&self.lease, self.key, self.committed, batch).await;
         self.hub.written(done, &records, lanes)?;
         self.committed = self.session.seq();
+=======
+        let acts = || acts(&entries, dead_letters, !answers.is_empty());
+        let commit = self.hub.store.commit(&self.lease, self.key, self.committed, batch);
+        self.hub.faults.around_all(acts, commit).await?;
+        self.committed = self.session.seq();
+        if self.session.turn().is_none_or(|turn| turn.attempts() == 0) {
+            // It came further than before: others may.
+            self.alone = None;
+        }
+        self.hub.directory.absorb(&records)?;
+        self.hub.delivery.wake(lanes);
+>>>>>>> crash
         for (key, text) in answers {
             let answered = Answered {
                 turn: TurnId(self.committed),
@@ -535,7 +602,7 @@ impl Run<'_> {
         let time = self.time_left();
         tokio::select! {
             biased;
-            ended = self.running.join_next() => match ended {
+            ended = self.running.join_next(), if !self.hub.stopping.is_cancelled() => match ended {
                 Some(Ok(end)) => self.finished(end)?,
                 Some(Err(error)) => return Err(Error::internal(format!("a call's task failed: {error}"))),
                 None => return Err(Error::internal("calls count as running, but none runs")),
@@ -704,6 +771,15 @@ impl Run<'_> {
     pub(super) fn emit(&self, kind: EventKind) {
         self.hub.emit(self.key, self.session.turn().map(|turn| turn.id()), kind);
     }
+}
+
+/// What a commit does.
+fn acts(entries: &[(Seq, Timestamp, Entry)], dead_letters: bool, controls: bool) -> Vec<Act> {
+    let mut acts: Vec<Act> = entries.iter().map(|(_, _, entry)| Act::of(entry)).collect();
+    acts.dedup();
+    acts.extend(dead_letters.then_some(Act::DeadLetter));
+    acts.extend(controls.then_some(Act::Control));
+    acts
 }
 
 /// The rows that bring `content` to a conversation.

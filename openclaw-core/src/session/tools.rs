@@ -9,6 +9,7 @@ use super::{approvals::Ask, run::Run};
 use crate::{
     error::{Error, Result},
     event::EventKind,
+    fault::{Act, Faults},
     gateway::ToolPlan,
     hook::{HookContext, Verdict as HookVerdict},
     id::{CallId, OutboundKey},
@@ -162,7 +163,8 @@ impl Run<'_> {
                 continue;
             }
             let cx = self.tool_context(&call, plan, permit)?;
-            let result = match plan.tool.reconcile(cx).await {
+            let found = self.hub.faults.around(Act::Reconcile, plan.tool.reconcile(cx)).await;
+            let result = match found {
                 Ok(Some(output)) => Ended::Answered(Ok(output)),
                 Ok(None) => Ended::Unknown,
                 Err(error) => {
@@ -173,6 +175,19 @@ impl Run<'_> {
             self.finished(ToolEnd { call: id, result })?;
         }
         Ok(())
+    }
+
+    /// True unless a shutdown cut the call short and it can be made again, or nobody knows.
+    pub(super) fn is_final(&self, end: &ToolEnd) -> bool {
+        let repeatable = || {
+            let effect = self.session.turn().and_then(|turn| turn.effect(end.call));
+            effect.is_some_and(crate::tool::Effect::is_repeatable)
+        };
+        match &end.result {
+            Ended::Answered(Ok(_)) => true,
+            Ended::Answered(Err(_)) => !repeatable(),
+            Ended::Unknown => false,
+        }
     }
 
     /// Records how a call ended. What it wants sent is committed with that.
@@ -343,10 +358,10 @@ impl Run<'_> {
     fn launch(&mut self, call: &Call, plan: &ToolPlan, permit: Permit) -> Result<()> {
         let cx = self.tool_context(call, plan, permit)?;
         self.emit(EventKind::ToolStarted { call: call.id, tool: call.tool.clone() });
-        let (tool, id) = (Arc::clone(&plan.tool), call.id);
+        let (tool, id, faults) = (Arc::clone(&plan.tool), call.id, self.hub.faults.clone());
         let timeout = plan.spec.timeout.unwrap_or(DEFAULT_TOOL_TIMEOUT);
         self.running.spawn(async move {
-            let result = attend(tool, cx, timeout).await;
+            let result = attend(tool, cx, timeout, faults).await;
             ToolEnd { call: id, result }
         });
         Ok(())
@@ -355,9 +370,10 @@ impl Run<'_> {
 
 /// Makes a call in a task of its own: a panic becomes its result, and a call that must stop is told so
 /// and given time to end before it is aborted.
-async fn attend(tool: Arc<dyn Tool>, cx: ToolContext, timeout: Duration) -> Ended {
+async fn attend(tool: Arc<dyn Tool>, cx: ToolContext, timeout: Duration, faults: Faults) -> Ended {
     let cancel: Cancel = cx.cancel().clone();
-    let mut task = AbortOnDropHandle::new(tokio::spawn(async move { tool.call(cx).await }));
+    let called = async move { faults.around(Act::CallTool, tool.call(cx)).await };
+    let mut task = AbortOnDropHandle::new(tokio::spawn(called));
     let timed_out = tokio::select! {
         biased;
         joined = &mut task => return answer(joined),

@@ -19,6 +19,7 @@ pub mod tool;
 mod tool_call;
 mod tool_faulty;
 
+pub use crate::fault::{Act, FaultPoint};
 pub use clock::{SeededEntropy, TestClock};
 pub use embedder::HashEmbedder;
 pub use loopback::{Loopback, Person, Shown};

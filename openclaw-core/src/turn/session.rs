@@ -195,6 +195,11 @@ impl Turn {
         self.started_at.after(Duration::from_secs(self.limits.seconds)).after(self.waited)
     }
 
+    /// How often work on it ended in a crash since it last came further.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
     /// True if it was asked to stop.
     pub fn is_ending(&self) -> bool {
         self.ending.is_some()

@@ -4,6 +4,7 @@ mod approvals;
 mod channels;
 mod conversation;
 mod limits;
+mod restarts;
 mod tools;
 
 use std::sync::Arc;

@@ -11,6 +11,7 @@ mod blobs;
 mod common;
 mod conformance;
 mod crash;
+mod crash_matrix;
 mod damage;
 mod flush;
 mod full;

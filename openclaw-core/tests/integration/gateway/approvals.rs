@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{Count, ask, builder, owner, said, tools::Named};
 
 /// A tool that always asks: irreversible, with free text that nobody can have meant exactly.
-fn dangerous(count: &Count) -> impl Tool + use<> {
+pub(super) fn dangerous(count: &Count) -> impl Tool + use<> {
     let spec = ToolSpec::new("wipe", "Wipes something");
     tool_fn_with(spec, count.clone(), async |count: Count, _, input: Named| {
         count.fetch_add(1, Ordering::SeqCst);
@@ -40,7 +40,7 @@ fn read_then_wipe(after: &'static str) -> Scripted {
     ])
 }
 
-async fn open_ask(handle: &Handle) -> (SessionKey, Approval) {
+pub(super) async fn open_ask(handle: &Handle) -> (SessionKey, Approval) {
     loop {
         for (session, _) in handle.sessions(None, 10).await.unwrap() {
             if let Some(approval) = handle.approvals(&session).await.unwrap().pop() {

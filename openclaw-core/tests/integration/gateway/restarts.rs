@@ -1,0 +1,80 @@
+use std::{sync::atomic::Ordering, time::Duration};
+
+use openclaw_core::{
+    store::InMemory,
+    testing::{Scripted, scripted::Step},
+    tool::{Effect, ToolSpec, tool_fn_with},
+    turn::{MAX_ATTEMPTS, Outcome},
+};
+use serde_json::json;
+
+use super::{
+    Count,
+    approvals::{dangerous, open_ask},
+    builder, owner,
+    tools::Named,
+};
+
+#[tokio::test]
+async fn a_parked_turn_outlives_any_number_of_restarts() {
+    let (store, count) = (InMemory::new(), Count::default());
+    let script = Scripted::steps([
+        Step::new().call("wipe", json!({ "name": "something else" })),
+        Step::text("wiped it"),
+    ]);
+    for _ in 0..=MAX_ATTEMPTS {
+        let gateway = builder(&script, &store).tool(dangerous(&count)).start().await.unwrap();
+        let asking = tokio::spawn(owner(&gateway.handle(), "wipe it").key("k").reply());
+        open_ask(&gateway.handle()).await;
+        drop(gateway);
+        assert!(asking.await.unwrap().is_err());
+    }
+    let gateway = builder(&script, &store).tool(dangerous(&count)).start().await.unwrap();
+    let handle = gateway.handle();
+    let asking = tokio::spawn(owner(&handle, "wipe it").key("k").reply());
+    let (_, approval) = open_ask(&handle).await;
+    handle.answer(&approval.ask.approval, true).await.unwrap();
+    let reply = asking.await.unwrap().unwrap();
+    assert_eq!((reply.text.as_str(), reply.outcome), ("wiped it", Outcome::Replied));
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+    assert!(handle.dead_letters(1).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_shutdown_cuts_short_is_no_answer() {
+    let store = InMemory::new();
+    let tool = |count: &Count| {
+        let spec = ToolSpec::read_only("sleep", "Sleeps").effect(Effect::Idempotent);
+        tool_fn_with(spec, count.clone(), async |count: Count, cx, _: Named| {
+            if count.fetch_add(1, Ordering::SeqCst) == 0 {
+                cx.cancel().cancelled().await;
+                return Err(openclaw_core::Error::new(
+                    openclaw_core::ErrorKind::Cancelled,
+                    "woken too early",
+                ));
+            }
+            Ok("slept")
+        })
+    };
+    let (script, count) = (
+        Scripted::steps([
+            Step::new().stall(),
+            Step::new().call("sleep", json!({ "name": "well" })),
+            Step::text("slept well"),
+        ]),
+        Count::default(),
+    );
+    for waits in 1..=2 {
+        let gateway = builder(&script, &store).tool(tool(&count)).start().await.unwrap();
+        let asking = tokio::spawn(owner(&gateway.handle(), "sleep").key("k").reply());
+        while script.requests().len() < waits || count.load(Ordering::SeqCst) + 1 < waits {
+            tokio::task::yield_now().await;
+        }
+        gateway.shutdown_within(Duration::ZERO).await.unwrap();
+        assert!(asking.await.unwrap().is_err());
+    }
+    let gateway = builder(&script, &store).tool(tool(&count)).start().await.unwrap();
+    let reply = owner(&gateway.handle(), "sleep").key("k").reply().await.unwrap();
+    assert_eq!((reply.text.as_str(), reply.outcome), ("slept well", Outcome::Replied));
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+}

@@ -1,0 +1,221 @@
+//! A gateway is killed, at each point at which that could matter, and started again: nothing is lost,
+//! nothing is doubled where that can be known, and what cannot be repeated is not.
+//!
+//! The gateway runs in a process of its own, over an SQLite file. Platforms and what tools act on live
+//! in this process, which is told of each point that the other one reaches, sends SIGKILL at the chosen
+//! one, starts it again, waits until all is done, and compares what people saw with what they must see.
+//!
+//! - `CRASH_MATRIX_TIMES=10` kills at each point that often, each time at another occasion; 1 unless
+//!   said otherwise.
+//! - `CRASH_MATRIX_ONLY="before Claim"` tries the points whose names hold that text alone.
+//! - `CRASH_MATRIX_LOG=debug` makes the gateway say more in the log that is shown when a case fails.
+
+mod gateway;
+mod story;
+mod verdict;
+mod wire;
+mod world;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use openclaw_core::testing::{Act, FaultPoint};
+
+use self::{
+    story::Story,
+    world::{End, Target, World},
+};
+use crate::common::{folder, role};
+
+/// The test that a child process runs.
+const NAME: &str = "crash_matrix::every_point";
+/// Points on the side of what is acted on: it has happened, and no answer left yet.
+const OUTSIDE: [&str; 8] = [
+    "before acknowledging",
+    "after acknowledging",
+    "sent",
+    "edited",
+    "acted read",
+    "acted wire",
+    "acted book",
+    "acted hang",
+];
+
+/// A story, and the points at which its lives end before the last one.
+struct Case {
+    story: Story,
+    /// Where a life must end before the chosen point can be reached.
+    first: Option<Target>,
+    target: Target,
+    /// Where the life after that ends, if it gets there.
+    then: Option<Target>,
+}
+
+impl Case {
+    fn new(point: &str, nth: usize) -> Self {
+        let act = point.split(' ').nth(1).unwrap_or_default();
+        let story = Story {
+            poison: act == "DeadLetter",
+            many: act == "Checkpoint",
+            shutdown: act == "Suspend",
+            at_most_once: act == "SettleUnknown",
+            ..Story::default()
+        };
+        let first = match act {
+            "Resume" => Some(("after ToolStart".to_owned(), 3)),
+            "Reconcile" => Some(("acted book".to_owned(), 1)),
+            _ => None,
+        };
+        Self { story, first, target: (point.to_owned(), nth), then: None }
+    }
+
+    /// Lives it. How many kills there were, and how often each point was reached in the life that ended
+    /// at the chosen one; or why it failed.
+    fn run(&self) -> Result<(usize, bool, BTreeMap<String, usize>), String> {
+        let (_folder, path) = folder();
+        let mut world = World::new(path.clone(), self.story.clone());
+        let outcome = self.lives(&mut world);
+        let why = match outcome {
+            Err(error) => error,
+            Ok((reached, counts)) => {
+                let rt = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                let faults = rt.unwrap().block_on(verdict::faults(&world));
+                if faults.is_empty() {
+                    return Ok((world.kills, reached, counts));
+                }
+                faults.join("\n")
+            }
+        };
+        let log = std::fs::read_to_string(path.with_extension("log")).unwrap_or_default();
+        let shown: Vec<String> = world
+            .shown
+            .iter()
+            .flat_map(|((account, peer), all)| {
+                all.iter().map(move |one| format!("{account} {peer} [{}]: {}", one.life, one.text))
+            })
+            .collect();
+        Err(format!(
+            "killed at {:?}, {:?}, {:?}:\n{why}\n--- shown\n{}\n--- log\n{log}",
+            self.first,
+            self.target,
+            self.then,
+            shown.join("\n")
+        ))
+    }
+
+    fn lives(&self, world: &mut World) -> Result<(bool, BTreeMap<String, usize>), String> {
+        if self.first.is_some() && world.live(self.first.as_ref())? != End::Killed {
+            return Err(format!("{:?} is not reached", self.first));
+        }
+        let mut then = self.then.as_ref();
+        let mut reached = BTreeMap::new();
+        let mut target = Some(&self.target);
+        let mut hit = false;
+        loop {
+            let end = world.live(target)?;
+            if target.is_some() {
+                reached.clone_from(&world.reached);
+            }
+            match end {
+                End::Quiet => return Ok((hit, reached)),
+                End::Down => {}
+                End::Killed => {
+                    let at = |t: &Target| world.reached.get(&t.0) == Some(&t.1);
+                    if target.is_some_and(at) {
+                        hit = true;
+                        target = then.take();
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn times() -> usize {
+    std::env::var("CRASH_MATRIX_TIMES").ok().map_or(1, |times| times.parse().unwrap())
+}
+
+fn points() -> Vec<String> {
+    let only = std::env::var("CRASH_MATRIX_ONLY").unwrap_or_default();
+    let core = FaultPoint::all().map(|point| point.to_string());
+    core.chain(OUTSIDE.map(str::to_owned)).filter(|point| point.contains(&only)).collect()
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn every_point() {
+    if let Some(role) = role() {
+        return gateway::live(serde_json::from_str(&role).unwrap()).await;
+    }
+    let began = Instant::now();
+    // Without a kill: how often each point is reached.
+    let nowhere = Case::new("nowhere", 1);
+    let (_, _, counts) = tokio::task::spawn_blocking(move || nowhere.run())
+        .await
+        .unwrap()
+        .unwrap_or_else(|why| panic!("{why}"));
+    eprintln!("a life without a kill: {:?}, {} points", began.elapsed(), counts.len());
+    let mut cases = Vec::new();
+    for (index, point) in points().iter().enumerate() {
+        let count = counts.get(point).copied().unwrap_or(1);
+        for time in 0..times() {
+            // Spread over all occasions; with one kill, at another part of the story for each point.
+            let nth = 1 + (time * count / times() + index * 7) % count;
+            cases.push(Case::new(point, nth));
+        }
+        // A second crash while what the first one left is taken up.
+        if index % 4 == 0 && point != "nowhere" {
+            let mut case = Case::new(point, 1 + index % count);
+            let next = ["before CallModel", "after End", "sent", "after ToolEnd", "before Resume"];
+            case.then = Some((next[index / 4 % next.len()].to_owned(), 2));
+            cases.push(case);
+        }
+    }
+    let results = tokio::task::spawn_blocking(move || run_all(&cases)).await.unwrap();
+    let (kills, failures) = results;
+    let each = began.elapsed() / u32::try_from(kills.max(1)).unwrap();
+    eprintln!("{} points, {kills} kills in {:?}: {each:?} each", points().len(), began.elapsed());
+    assert!(failures.is_empty(), "{} failed\n{}", failures.len(), failures.join("\n\n======\n"));
+    assert!(kills >= 100 || std::env::var("CRASH_MATRIX_ONLY").is_ok(), "{kills} kills only");
+}
+
+/// Runs the cases, several at once.
+fn run_all(cases: &[Case]) -> (usize, Vec<String>) {
+    let (next, kills, failures) =
+        (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::SeqCst)) {
+            let first_time =
+                Case { target: (case.target.0.clone(), 1), ..Case::new(&case.target.0, 1) };
+            let result = match case.run() {
+                // What runs at once differs from life to life: there were fewer occasions than before.
+                Ok((_, false, _)) => first_time.run(),
+                other => other,
+            };
+            match result {
+                Ok((killed, true, _)) => drop(kills.fetch_add(killed, Ordering::SeqCst)),
+                Ok((_, false, counts)) => failures
+                    .lock()
+                    .unwrap()
+                    .push(format!("{:?} is never reached; reached are {counts:?}", case.target)),
+                Err(why) => failures.lock().unwrap().push(why),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(work);
+        }
+    });
+    (kills.into_inner(), failures.into_inner().unwrap())
+}
+
+#[test]
+fn there_are_points_enough() {
+    assert!(Act::ALL.len() * 2 >= 40);
+}
