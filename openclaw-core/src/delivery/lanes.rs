@@ -414,7 +414,10 @@ impl Delivery {
                 at: hub.now(),
                 payload: Input::Note { text }.encode()?,
             };
-            hub.store.accept(vec![input], LIMITS).await?;
+            let noted = hub.store.accept(vec![input], LIMITS).await;
+            // One that failed may have happened all the same.
+            hub.wake(session);
+            noted?;
         }
         hub.store.settle(row.id, Settlement::Failed(error.kind())).await?;
         self.emit(hub, row, EventKind::DeliveryFailed { key: key.clone(), error: error.kind() });
@@ -422,9 +425,6 @@ impl Delivery {
             let text =
                 format!("A message to {} could not be delivered: {error}", row.new.conversation);
             hub.tell_owner(&format!("delivery/{key}"), text).await;
-        }
-        if let Some(session) = &row.new.session {
-            hub.wake(session);
         }
         Ok(Done::GivenUp)
     }

@@ -200,6 +200,11 @@ impl Turn {
         self.ending.is_some()
     }
 
+    /// True if something else than a question to the user is open.
+    pub fn holds_calls(&self) -> bool {
+        self.calls.iter().any(|call| !matches!(call.phase, Phase::Finished | Phase::AsksUser))
+    }
+
     fn state(&self, id: CallId) -> Option<&CallState> {
         self.calls.iter().find(|state| state.call.id == id)
     }
@@ -722,7 +727,7 @@ impl Session {
                     "Waiting for approval {}. It is made once the owner gives leave; do not repeat it.",
                     ask.approval
                 ),
-                None => "Not made: it stood behind a call that waits for approval. Ask for it again if it is still wanted.".to_owned(),
+                None => "Not made: it stood behind a call that waits for somebody. Ask for it again if it is still wanted.".to_owned(),
             };
             self.finish(call, true, vec![notice(text)])?;
         }

@@ -12,6 +12,7 @@ mod gateway;
 mod layers;
 mod memory_suite;
 mod provider_suite;
+mod replay;
 mod simulation;
 mod store_suite;
 mod tool_suite;
