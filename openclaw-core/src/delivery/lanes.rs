@@ -25,6 +25,8 @@ pub const DELIVERY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 pub const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 /// The longest pause between two tries.
 pub const MAX_BACKOFF: Duration = Duration::from_secs(300);
+/// The longest pause, whatever a service asks for.
+const MAX_PAUSE: Duration = Duration::from_secs(3_600);
 /// How many rows of a lane are read at once.
 const ROWS_AT_ONCE: usize = 16;
 
@@ -268,7 +270,8 @@ impl Delivery {
     ) -> Result<Done> {
         let now = hub.now();
         if let Some(at) = row.not_before.filter(|at| *at > now) {
-            return Ok(Done::Later(at.since(now)));
+            // The clock may have been set back since.
+            return Ok(Done::Later(at.since(now).min(MAX_PAUSE)));
         }
         if now.since(row.new.at) > DELIVERY_TTL {
             let error = Error::new(ErrorKind::Timeout, "it could not be delivered for a day");
@@ -484,7 +487,7 @@ fn backoff(attempt: u32) -> Duration {
 
 fn pause_of(error: &Error, attempt: u32) -> Duration {
     match error.retry() {
-        Retry::After(pause) => pause,
+        Retry::After(pause) => pause.min(MAX_PAUSE),
         Retry::Never | Retry::Backoff => backoff(attempt),
     }
 }

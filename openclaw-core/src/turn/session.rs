@@ -519,6 +519,7 @@ impl Session {
                     return Err(misfit("more was dropped than there was"));
                 }
                 self.history.drain(..*dropped);
+                self.context = Some(self.context().join(&summary.label));
                 self.history.insert(0, Arc::new(Message::Note { parts: vec![summary.clone()] }));
                 self.usage.add(usage);
                 if let Some(turn) = &mut self.turn {

@@ -10,9 +10,7 @@ use openclaw_core::{
     message::{Content, Message, Part},
     policy::Verdict,
     provider::Usage,
-    store::{
-        Batch, InMemory, InputId, LeaseName, LogRow, SessionStore as _, SessionUpdate,
-    },
+    store::{Batch, InMemory, InputId, LeaseName, LogRow, SessionStore as _, SessionUpdate},
     testing::{Scripted, SeededEntropy, scripted},
     time::Timestamp,
     tool::{Effect, ToolSpec, tool_fn},
@@ -64,10 +62,9 @@ pub(crate) fn follows(step: &Step, entry: &Entry) -> bool {
             _ => false,
         },
         Step::Wait => matches!(entry, Entry::ToolFinished { .. }),
-        Step::Park => matches!(
-            entry,
-            Entry::Detached | Entry::Joined { .. } | Entry::ToolFinished { .. }
-        ),
+        Step::Park => {
+            matches!(entry, Entry::Detached | Entry::Joined { .. } | Entry::ToolFinished { .. })
+        }
         Step::End(outcome) => match entry {
             Entry::Ended { outcome: other } => other == outcome,
             // What came in at the last moment joins before the end.
@@ -108,7 +105,8 @@ async fn a_recorded_log_replayed_alone_gives_the_same_steps() {
         scripted::Step::error(openclaw_core::Error::new(ErrorKind::Unavailable, "away")),
     ]);
     let store = InMemory::new();
-    let read = tool_fn(ToolSpec::read_only("read", "Reads"), async |_, input: Named| Ok(input.name));
+    let read =
+        tool_fn(ToolSpec::read_only("read", "Reads"), async |_, input: Named| Ok(input.name));
     let gateway = Gateway::builder().provider(script).store(store.clone()).ephemeral().tool(read);
     let gateway = gateway.start().await.unwrap();
     let handle = gateway.handle();
@@ -183,7 +181,8 @@ fn any_entry(dice: &SeededEntropy, last_reply: Seq) -> Entry {
         12 => Entry::Decided {
             decisions: vec![CallDecision {
                 call: call(),
-                effect: [Effect::Pure, Effect::Irreversible][usize::try_from(dice.below(2)).unwrap()],
+                effect: [Effect::Pure, Effect::Irreversible]
+                    [usize::try_from(dice.below(2)).unwrap()],
                 verdict: Verdict::Allow,
                 ask: None,
             }],
@@ -240,7 +239,8 @@ proptest! {
         for _ in 0..length {
             let (seq, at) = (session.seq().next(), Timestamp(i64::try_from(dice.below(1 << 40)).unwrap()));
             let row = encode(seq, at, &entry).unwrap();
-            prop_assert_eq!(decode(&row).unwrap().as_ref(), Some(&entry), "survives storage");
+            let read = decode(&row).unwrap();
+            prop_assert_eq!(read.as_ref(), Some(&entry), "survives storage");
             let mut next = session.clone();
             // What does not fit is refused, and then the session is as it was.
             match next.apply(seq, at, &entry) {
@@ -314,7 +314,8 @@ async fn a_log_that_cannot_be_read_sets_its_session_aside_and_no_other() -> Resu
     for (what, damage) in damages {
         let store = InMemory::new();
         let script = Scripted::from_fn(|_| Ok(scripted::Step::text("hello")));
-        let gateway = || Gateway::builder().provider(script.clone()).store(store.clone()).ephemeral();
+        let gateway =
+            || Gateway::builder().provider(script.clone()).store(store.clone()).ephemeral();
         let running = gateway().start().await?;
         let first = running.handle().ask("ada", "hi").reply().await?;
         running.handle().ask("bob", "hi").reply().await?;

@@ -6,9 +6,11 @@ use std::{
 };
 
 use openclaw_core::{
-    Handle, Result, Seq, async_trait,
+    Handle, Result, Seq,
     access::Principal,
     agent::Agent,
+    async_trait,
+    event::{EventKind, Next},
     label::{Confidentiality, Integrity},
     provider::{ChatMessage, CompletionRequest, ToolChoice},
     store::InMemory,
@@ -104,7 +106,7 @@ fn last_said(request: &CompletionRequest) -> (String, usize) {
                 return (text.to_owned(), results);
             }
             ChatMessage::Tool { .. } => results += 1,
-            ChatMessage::Assistant { .. } => {}
+            _ => {}
         }
     }
     (String::new(), results)
@@ -129,28 +131,19 @@ fn hostile() -> Scripted {
     })
 }
 
-/// Says something in a conversation of its own, and waits until the session rests.
+/// Says something in a conversation of its own, and waits until its turn ended or asks.
 async fn say(handle: &Handle, peer: &str, text: &str) {
-    let who = if peer.starts_with("owner") { Some(Principal::Owner) } else { None };
-    let mut ask = handle.ask(peer, text);
-    if let Some(who) = who {
-        ask = ask.principal(who);
-    }
-    let stream = ask.stream().await.unwrap();
-    let reply = tokio::spawn(stream.finish());
-    loop {
-        if reply.is_finished() {
-            return;
+    let mut events = handle.subscribe();
+    let stream = handle.ask(peer, text).principal(Principal::Owner).stream().await.unwrap();
+    while let Some(next) = events.next().await {
+        let Next::Event(event) = next else { continue };
+        let rests =
+            matches!(event.kind, EventKind::TurnEnded { .. } | EventKind::ApprovalAsked { .. });
+        if rests && event.session.conversation().peer.as_str() == peer {
+            break;
         }
-        for (session, _) in handle.sessions(None, usize::MAX).await.unwrap() {
-            if session.conversation().peer.as_str() == peer
-                && !handle.approvals(&session).await.unwrap().is_empty()
-            {
-                return;
-            }
-        }
-        tokio::task::yield_now().await;
     }
+    drop(stream);
 }
 
 fn is_guarded(spec: &ToolSpec) -> bool {
@@ -216,9 +209,9 @@ async fn untrusted_text_gets_nothing_done_after_a_compaction() {
     let (ran, store) = (Ran::default(), InMemory::new());
     let names: Vec<String> = every_tool(&ran).iter().map(|tool| tool.spec.name.clone()).collect();
     // So long that it must be summed up before the next turn.
-    let page = format!("{ORDERS} {}", "More of it. ".repeat(4_000));
+    let page = format!("{ORDERS} {}", "More of it. ".repeat(1_200));
     let gateway = with_tools(&hostile(), &store, every_tool(&ran), &page)
-        .agent(Agent::new("main").context_tokens(30_000))
+        .agent(Agent::new("main").context_tokens(13_000))
         .start()
         .await
         .unwrap();

@@ -87,8 +87,7 @@ impl Platform {
         let key = EventKey::message(&place.to_string(), &format!("in{}", state.ids));
         let sender = Sender { id: who.into(), name: None };
         let content = if text.is_empty() { vec![] } else { vec![text] };
-        let inbound =
-            Inbound::message(key.clone(), place.clone(), sender, content).of_kind(kind);
+        let inbound = Inbound::message(key.clone(), place.clone(), sender, content).of_kind(kind);
         state.all.push((place.clone(), key));
         let at = Instant::now() + pause;
         let queue = state.said.entry(place.clone()).or_default();
@@ -186,8 +185,8 @@ impl Platform {
             }
             Action::Edit { message, content } => {
                 let seen = state.seen.iter_mut().find(|seen| seen.id == message.as_str());
-                let seen = seen
-                    .ok_or_else(|| Error::new(ErrorKind::NotFound, "no such message to edit"))?;
+                let seen =
+                    seen.ok_or_else(|| Error::new(ErrorKind::NotFound, "no such message to edit"))?;
                 seen.text = plain_text(content);
                 Ok(Receipt::message(message.as_str()))
             }

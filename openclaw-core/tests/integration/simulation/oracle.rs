@@ -249,8 +249,8 @@ fn has_leave(log: &Log, call: &str, arguments: &Value) -> bool {
         _ => None,
     });
     let mut asked = decisions.flatten().filter_map(|decision| decision.ask.as_ref());
-    let Some(ask) = asked
-        .find(|ask| ask.call.id.to_string() == call && ask.call.arguments == *arguments)
+    let Some(ask) =
+        asked.find(|ask| ask.call.id.to_string() == call && ask.call.arguments == *arguments)
     else {
         return false;
     };

@@ -121,15 +121,15 @@ impl Scene {
     }
 
     fn gateway(&self, life: &Arc<Life>, node: &str) -> GatewayBuilder {
-        let channel =
-            |platform: &Arc<Platform>| SimChannel { platform: platform.clone(), life: life.clone() };
+        let channel = |platform: &Arc<Platform>| SimChannel {
+            platform: platform.clone(),
+            life: life.clone(),
+        };
         let unknown =
             if self.at_most_once { OnUnknown::AtMostOnce } else { OnUnknown::AtLeastOnce };
         let limits = Limits { steps: 8, seconds: 90, ..Limits::default() };
-        let agent = Agent::new("main")
-            .queue(self.queue)
-            .limits(limits)
-            .context_tokens(self.context_tokens);
+        let agent =
+            Agent::new("main").queue(self.queue).limits(limits).context_tokens(self.context_tokens);
         let mut builder = Gateway::builder()
             .provider(SimProvider { id: "sim".into(), life: life.clone() })
             .store(SimStore { inner: self.store.clone(), life: life.clone() })
@@ -164,7 +164,8 @@ impl Scene {
             let crash = restarts > 0 && self.world.chance(2);
             let steps = if crash { 1 + self.world.dice.below(400) } else { 0 };
             let life = Life::new(&self.world, steps);
-            let node = if self.world.chance(2) { "node".to_owned() } else { format!("node{number}") };
+            let node =
+                if self.world.chance(2) { "node".to_owned() } else { format!("node{number}") };
             number += 1;
             self.world.log(format!("life {number} as {node}"));
             let started = tokio::select! {
@@ -232,7 +233,7 @@ impl Scene {
     async fn settle(&self) {
         let patient = self.world.chance(20);
         for round in 0..400 {
-            let pause = if patient { 1_200 } else { 5 };
+            let pause = if patient { 1_200 } else { 15 };
             tokio::time::sleep(Duration::from_secs(pause)).await;
             let unfinished = self.store.unfinished(None, 100).await.unwrap();
             let mut lanes = 0;
@@ -244,7 +245,7 @@ impl Scene {
                 self.world.log("settled");
                 return;
             }
-            if round % 8 != 7 {
+            if round % 4 != 3 {
                 continue;
             }
             for row in unfinished.iter().filter(|row| row.open) {
@@ -261,10 +262,14 @@ impl Scene {
         let Some(turn) = session.turn() else { return };
         let asks: Vec<_> = session.asks().into_iter().filter(|open| !open.detached).collect();
         if asks.is_empty() {
-            let who = if turn.principal().is_owner() { OWNER } else { key.conversation().peer.as_str() };
+            let who =
+                if turn.principal().is_owner() { OWNER } else { key.conversation().peer.as_str() };
             let who = if who == "crew" { "bob" } else { who };
-            let platform =
-                if key.conversation().account == self.alpha.account { &self.alpha } else { &self.beta };
+            let platform = if key.conversation().account == self.alpha.account {
+                &self.alpha
+            } else {
+                &self.beta
+            };
             platform.say(key.conversation(), who, "that one", Duration::ZERO);
         } else if !patient {
             // Otherwise the asks end by themselves after a day.
