@@ -1,0 +1,108 @@
+//! A model server of its own process: OpenAI's streaming chat completions, one fixed answer.
+
+use std::{
+    process::Stdio,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command},
+};
+
+use crate::Result;
+
+/// The smallest prompt that was asked, in bytes: that of a first "hello".
+static SMALLEST: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// Starts the server as a process and returns its base URL.
+pub(crate) async fn spawn() -> Result<(Child, String)> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg("model")
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let out = child.stdout.take().ok_or("no output of the model server")?;
+    let mut line = String::new();
+    BufReader::new(out).read_line(&mut line).await?;
+    Ok((child, format!("http://{}/v1", line.trim())))
+}
+
+/// Serves until it is killed.
+pub(crate) async fn serve() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}", listener.local_addr()?);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        tokio::spawn(async move {
+            // A client that goes away ends its connection, nothing else.
+            let _ = answer(stream).await;
+        });
+    }
+}
+
+async fn answer(stream: TcpStream) -> Result<()> {
+    stream.set_nodelay(true)?;
+    let mut stream = BufReader::new(stream);
+    loop {
+        let (mut length, mut first, mut line) = (0, String::new(), String::new());
+        loop {
+            line.clear();
+            if stream.read_line(&mut line).await? == 0 {
+                return Ok(());
+            }
+            if first.is_empty() {
+                first.clone_from(&line);
+            }
+            let header = line.to_ascii_lowercase();
+            if let Some(value) = header.strip_prefix("content-length:") {
+                length = value.trim().parse()?;
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await?;
+        let reply = if first.starts_with("GET /smallest") {
+            let text = SMALLEST.load(Ordering::Relaxed).to_string();
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len())
+        } else {
+            SMALLEST.fetch_min(length, Ordering::Relaxed);
+            events()
+        };
+        stream.get_mut().write_all(reply.as_bytes()).await?;
+    }
+}
+
+fn events() -> String {
+    let chunk = |delta: &str, finish: &str| {
+        format!(
+            "data: {{\"id\":\"1\",\"object\":\"chat.completion.chunk\",\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":{finish}}}]}}\n\n"
+        )
+    };
+    let mut body = String::new();
+    for word in ["Hello", ",", " how", " are", " you", "?"] {
+        body.push_str(&chunk(&format!("{{\"content\":\"{word}\"}}"), "null"));
+    }
+    body.push_str(&chunk("{}", "\"stop\""));
+    body.push_str("data: {\"id\":\"1\",\"object\":\"chat.completion.chunk\",\"choices\":[],\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":6,\"total_tokens\":106}}\n\n");
+    body.push_str("data: [DONE]\n\n");
+    format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// How many bytes the smallest prompt had, as JSON.
+pub(crate) async fn prompt_bytes(base: &str) -> Result<usize> {
+    let address = base.trim_start_matches("http://").trim_end_matches("/v1");
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(b"GET /smallest HTTP/1.1\r\n\r\n").await?;
+    let mut buffer = vec![0; 256];
+    let read = stream.read(&mut buffer).await?;
+    buffer.truncate(read);
+    let text = String::from_utf8(buffer)?;
+    Ok(text.rsplit("\r\n").next().unwrap_or_default().parse()?)
+}
