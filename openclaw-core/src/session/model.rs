@@ -41,6 +41,9 @@ impl Run<'_> {
                     request = context::request(&self.session, &self.agent);
                     continue;
                 }
+                if self.is_ending() {
+                    return Ok(());
+                }
             }
             match self.complete(&request, true).await? {
                 Called::Stopped => return Ok(()),
@@ -54,7 +57,7 @@ impl Run<'_> {
                     budget = context::request_tokens(&request).min(budget) / 2;
                     compactions += 1;
                     if !self.compact(&request, budget).await? {
-                        return self.failed(&error);
+                        return if self.is_ending() { Ok(()) } else { self.failed(&error) };
                     }
                     request = context::request(&self.session, &self.agent);
                 }
@@ -144,10 +147,14 @@ impl Run<'_> {
                     next_preview = tokio::time::Instant::now().checked_add(interval);
                 }
             }
-            if self.session.turn().is_some_and(|turn| turn.is_ending()) {
+            if self.is_ending() {
                 return Ok(Called::Stopped);
             }
         }
+    }
+
+    fn is_ending(&self) -> bool {
+        self.session.turn().is_some_and(|turn| turn.is_ending())
     }
 
     fn replied(&mut self, completion: Completion) -> Result<()> {

@@ -578,7 +578,7 @@ impl Run<'_> {
         if messages.is_empty() && self.waiting.is_empty() {
             return Ok(false);
         }
-        if self.session.asks().iter().any(|open| !open.detached) {
+        if self.session.turn().is_some_and(|turn| turn.holds_calls()) {
             self.record(Entry::Detached)?;
         }
         if messages.is_empty() {

@@ -63,3 +63,6 @@ pub fn decode(row: &LogRow) -> Result<Option<Entry>> {
     }
     serde_json::from_str(payload).map(Some).map_err(|e| bad(e.to_string()))
 }
+
+#[cfg(test)]
+mod golden;

@@ -139,7 +139,8 @@ pub enum Entry {
         #[serde(default)]
         asks_user: bool,
     },
-    /// A message came while the turn only waited for approvals: the asks go on without it.
+    /// A message came while the turn only waited for people: the asks go on without it, and what stood
+    /// behind them or behind a question is not made.
     Detached,
     /// Somebody wants the turn to stop.
     CancelRequested {

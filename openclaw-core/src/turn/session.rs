@@ -205,6 +205,11 @@ impl Turn {
         self.ending.is_some()
     }
 
+    /// True if something else than a question to the user is open.
+    pub fn holds_calls(&self) -> bool {
+        self.calls.iter().any(|call| !matches!(call.phase, Phase::Finished | Phase::AsksUser))
+    }
+
     fn state(&self, id: CallId) -> Option<&CallState> {
         self.calls.iter().find(|state| state.call.id == id)
     }
@@ -519,6 +524,7 @@ impl Session {
                     return Err(misfit("more was dropped than there was"));
                 }
                 self.history.drain(..*dropped);
+                self.context = Some(self.context().join(&summary.label));
                 self.history.insert(0, Arc::new(Message::Note { parts: vec![summary.clone()] }));
                 self.usage.add(usage);
                 if let Some(turn) = &mut self.turn {
@@ -727,7 +733,7 @@ impl Session {
                     "Waiting for approval {}. It is made once the owner gives leave; do not repeat it.",
                     ask.approval
                 ),
-                None => "Not made: it stood behind a call that waits for approval. Ask for it again if it is still wanted.".to_owned(),
+                None => "Not made: it stood behind a call that waits for somebody. Ask for it again if it is still wanted.".to_owned(),
             };
             self.finish(call, true, vec![notice(text)])?;
         }

@@ -3,6 +3,7 @@
 mod approvals;
 mod channels;
 mod conversation;
+mod hostile;
 mod limits;
 mod restarts;
 mod tools;

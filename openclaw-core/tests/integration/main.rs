@@ -13,6 +13,7 @@ mod layers;
 mod memory_suite;
 mod plugins;
 mod provider_suite;
+mod replay;
 mod simulation;
 mod store_suite;
 mod tool_suite;

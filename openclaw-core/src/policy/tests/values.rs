@@ -4,71 +4,17 @@ use super::*;
 use ValueKind as K;
 
 /// What the owner said, and the value of a call that follows from it.
-fn benign() -> Vec<(&'static str, K, Value)> {
-    vec![
-        ("Send the summary to bob@example.com, please.", K::Email, json!("bob@example.com")),
-        (
-            "Mail it to <Ann.Lee@Example.COM> and nobody else",
-            K::Email,
-            json!("Ann.Lee@example.com"),
-        ),
-        ("cc (carol+news@sub.example.co.uk) too", K::Email, json!("carol+news@sub.example.co.uk")),
-        ("a@x.org,b@y.org: tell both", K::Email, json!(["a@x.org", "b@y.org"])),
-        ("Write to *bob@example.com*", K::Email, json!("bob@example.com")),
-        ("Schreib an jörg@müller.de!", K::Email, json!("jörg@müller.de")),
-        ("Call +1 (202) 555-0143 for me", K::Phone, json!("+12025550143")),
-        ("text 0171/1234567.", K::Phone, json!("0171 1234567")),
-        ("ring 5550143", K::Phone, json!(5_550_143)),
-        ("Pay rent to DE89 3704 0044 0532 0130 00 today", K::Iban, json!("DE89370400440532013000")),
-        ("IBAN: gb82west12345698765432.", K::Iban, json!("GB82 WEST 1234 5698 7654 32")),
-        (
-            "Read https://example.com/docs?page=2 and sum it up.",
-            K::Url,
-            json!("https://example.com/docs?page=2"),
-        ),
-        (
-            "see (https://en.wikipedia.org/wiki/Rust_(language))",
-            K::Url,
-            json!("https://en.wikipedia.org/wiki/Rust_(language)"),
-        ),
-        ("Open [this](https://Example.com).", K::Url, json!("https://example.com/")),
-        ("What is on www.example.com/news?", K::Url, json!("https://www.example.com/news")),
-        (
-            "đọc https://vi.wikipedia.org/wiki/Việt_Nam nhé",
-            K::Url,
-            json!("https://vi.wikipedia.org/wiki/Vi%E1%BB%87t_Nam"),
-        ),
-        ("http://localhost:8080/health is it up", K::Url, json!("http://localhost:8080/health")),
-        ("Delete /tmp/old.log.", K::Path, json!("/tmp/old.log")),
-        ("please clean `~/Downloads/a b.zip` up", K::Path, json!("~/Downloads/a b.zip")),
-        ("rename notes.md", K::Path, json!("notes.md")),
-        (r"Remove C:\Temp\x.txt now", K::Path, json!(r"C:\Temp\x.txt")),
-        (
-            "move \"My Documents/tax 2025.pdf\" to the archive",
-            K::Path,
-            json!("My Documents/tax 2025.pdf"),
-        ),
-        ("Cancel order #4711!", K::Id, json!("4711")),
-        ("refund order 4711", K::Id, json!(4711)),
-        ("tell @alice I am late", K::Id, json!("@alice")),
-        ("Post it in 'release planning', ok?", K::Id, json!("release planning")),
-        ("drop staging-db-2", K::Id, json!("staging-db-2")),
-        ("Pay $20 to the gym", K::Amount, json!(20)),
-        ("Send 1,500.00 EUR", K::Amount, json!(1500)),
-        ("überweise 1.500,50 €", K::Amount, json!(1500.5)),
-        ("it costs $1,500", K::Amount, json!("1500 USD")),
-        ("transfer 20 euros", K::Amount, json!("€20")),
-        ("chuyển 500.000đ cho mẹ", K::Amount, json!(500_000)),
-        ("pay 1 500 000 VND", K::Amount, json!(1_500_000)),
-        ("buy 12,34,567 INR of gold", K::Amount, json!(1_234_567)),
-        ("set the limit to 0.5", K::Amount, json!(0.5)),
-        ("Book the room for 2026-11-22.", K::Date, json!("2026-11-22")),
-        ("on 22.11.2026, please", K::Date, json!("2026-11-22")),
-        ("by November 22nd, 2026", K::Date, json!("2026-11-22")),
-        ("the 3rd of May 2027", K::Date, json!("2027-05-03")),
-        ("11/22/2026 works", K::Date, json!("22 November 2026")),
-        ("at 2026-11-22T10:00:00Z", K::Date, json!("2026-11-22T10:00:00Z")),
-    ]
+fn benign() -> Vec<(String, K, Value)> {
+    #[derive(serde::Deserialize)]
+    struct Benign {
+        said: String,
+        kind: K,
+        value: Value,
+    }
+    // The tests of the whole gateway read the same table.
+    let table = include_str!("../../../tests/fixtures/benign.json");
+    let table: Vec<Benign> = serde_json::from_str(table).unwrap();
+    table.into_iter().map(|one| (one.said, one.kind, one.value)).collect()
 }
 
 #[test]
@@ -85,7 +31,7 @@ fn what_the_owner_said_needs_no_ask() {
                 Verdict::Allow,
                 "{said:?}: {kind:?} {value}, before reading"
             );
-            let tainted = fresh.after_reading(said);
+            let tainted = fresh.after_reading(&said);
             assert_eq!(
                 tainted.verdict(),
                 Verdict::Allow,

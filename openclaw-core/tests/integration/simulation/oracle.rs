@@ -9,11 +9,12 @@ use openclaw_core::{
     message::{Action, Message},
     store::{LogRow, OutboundRow, OutboundState, OutboxStore as _, SessionStore as _},
     tool::Capability,
-    turn::{Answer, Cause, Entry, Outcome, decode},
+    turn::{Answer, Cause, Entry, Outcome, Session, decode},
 };
 use serde_json::Value;
 
 use super::{channel::Platform, model::EVIL, scenario::Scene};
+use crate::replay::follows;
 
 /// The whole log of a session.
 struct Log {
@@ -36,6 +37,23 @@ pub(super) async fn check(scene: &Scene) {
     outbox(scene).await;
     effects(scene, &logs);
     logs.iter().for_each(|log| labels(scene, log));
+    logs.iter().for_each(|log| steps(scene, log));
+}
+
+/// The pure turn, given the log alone, would have done the same.
+fn steps(scene: &Scene, log: &Log) {
+    let mut session = Session::new();
+    for (row, entry) in &log.entries {
+        let step = session.step();
+        if !follows(&step, entry) {
+            let (key, seq) = (&log.key, row.seq);
+            scene.world.violation(format!("{key} {seq}: {step:?} is followed by {entry:?}"));
+        }
+        if let Err(error) = session.apply(row.seq, row.at, entry) {
+            scene.world.violation(format!("{} {}: {error}", log.key, row.seq));
+            return;
+        }
+    }
 }
 
 fn messages(entry: &Entry) -> &[Message] {

@@ -233,7 +233,7 @@ impl Scene {
     async fn settle(&self) {
         let patient = self.world.chance(20);
         for round in 0..400 {
-            let pause = if patient { 1_200 } else { 5 };
+            let pause = if patient { 1_200 } else { 15 };
             tokio::time::sleep(Duration::from_secs(pause)).await;
             let unfinished = self.store.unfinished(None, 100).await.unwrap();
             let mut lanes = 0;
@@ -245,7 +245,7 @@ impl Scene {
                 self.world.log("settled");
                 return;
             }
-            if round % 8 != 7 {
+            if round % 4 != 3 {
                 continue;
             }
             for row in unfinished.iter().filter(|row| row.open) {

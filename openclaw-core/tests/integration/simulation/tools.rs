@@ -73,7 +73,6 @@ impl Tool for SimTool {
             session: cx.session().clone(),
             call: cx.call().to_string(),
             key: cx.key().to_owned(),
-            tool: self.spec.name.clone(),
             capability: self.spec.capability,
             repeatable: self.spec.effect.is_repeatable(),
             context: cx.label().clone(),

@@ -39,7 +39,6 @@ pub(super) struct Effect {
     pub(super) session: SessionKey,
     pub(super) call: String,
     pub(super) key: String,
-    pub(super) tool: String,
     pub(super) capability: Capability,
     pub(super) repeatable: bool,
     pub(super) context: Label,
