@@ -427,30 +427,21 @@ impl Delivery {
                 at: hub.now(),
                 payload: Input::Note { text }.encode()?,
             };
-<<<<<<< HEAD
-            hub.faults.around(Act::AcceptNote, hub.store.accept(vec![input], LIMITS)).await?;
-=======
-            let noted = hub.store.accept(vec![input], LIMITS).await;
+            let noted = hub.store.accept(vec![input], LIMITS);
+            let noted = hub.faults.around(Act::AcceptNote, noted).await;
             // One that failed may have happened all the same.
             hub.wake(session);
             noted?;
->>>>>>> simulation
         }
         if hub.plan().owner_conversation().as_ref() != Some(&row.new.conversation) {
             let text =
                 format!("A message to {} could not be delivered: {error}", row.new.conversation);
             hub.tell_owner(&format!("delivery/{key}"), text).await;
         }
-<<<<<<< HEAD
         // Last: who is settled is not looked at again, and a crash would leave others untold.
         let settled = hub.store.settle(row.id, Settlement::Failed(error.kind()));
         hub.faults.around(Act::SettleFailed, settled).await?;
         self.emit(hub, row, EventKind::DeliveryFailed { key: key.clone(), error: error.kind() });
-        if let Some(session) = &row.new.session {
-            hub.wake(session);
-        }
-=======
->>>>>>> simulation
         Ok(Done::GivenUp)
     }
 

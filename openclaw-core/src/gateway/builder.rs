@@ -14,15 +14,9 @@ use crate::{
     access::Access,
     agent::Agent,
     channel::Channel,
-<<<<<<< HEAD
     delivery::{OnUnknown, Preview},
     error::Result,
-=======
-    delivery::{Delivery, OnUnknown, Preview},
-    error::{Error, Result},
-    event::Events,
     fault::Faults,
->>>>>>> crash
     hook::Hook,
     http_client::HttpClient,
     id::{AccountId, AgentId, NodeId, UserId},
@@ -38,7 +32,6 @@ use crate::{
 #[must_use = "a builder does nothing until it is started"]
 #[derive(Default)]
 pub struct GatewayBuilder {
-<<<<<<< HEAD
     pub(super) providers: Vec<Arc<dyn Provider>>,
     pub(super) provider_layers: Vec<Arc<dyn Layer<dyn Provider>>>,
     pub(super) tools: Vec<Arc<dyn Tool>>,
@@ -60,31 +53,9 @@ pub struct GatewayBuilder {
     pub(super) on_unknown: Option<OnUnknown>,
     pub(super) node: Option<NodeId>,
     pub(super) state: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    pub(super) faults: Faults,
     /// Each with the plugins that it names; what is wrong with its text is said at the start.
     pub(super) configs: Vec<(Registry, Result<Config, Vec<String>>)>,
-=======
-    providers: Vec<Arc<dyn Provider>>,
-    provider_layers: Vec<Arc<dyn Layer<dyn Provider>>>,
-    tools: Vec<Arc<dyn Tool>>,
-    tool_layers: Vec<Arc<dyn Layer<dyn Tool>>>,
-    channels: Vec<Arc<dyn Channel>>,
-    agents: Vec<Agent>,
-    default_agent: Option<AgentId>,
-    bindings: Vec<Binding>,
-    access: HashMap<AccountId, Access>,
-    previews: HashMap<AccountId, Preview>,
-    owners: Vec<(String, UserId)>,
-    hooks: Vec<Arc<dyn Hook>>,
-    store: Option<Arc<dyn Store>>,
-    ephemeral: bool,
-    http: Option<Arc<dyn HttpClient>>,
-    sources: Sources,
-    faults: Faults,
-    cancel: Cancel,
-    on_unknown: OnUnknown,
-    node: Option<NodeId>,
-    state: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
->>>>>>> crash
 }
 
 impl GatewayBuilder {
@@ -261,6 +232,7 @@ impl GatewayBuilder {
             entropy: self.entropy.take().unwrap_or(system.entropy),
         };
         let stopping = self.cancel.take().unwrap_or_default();
+        let faults = std::mem::take(&mut self.faults);
         let composed = compose(self, &sources, &stopping, None).await?;
         let Composed { plan, store, node, loaded } = composed;
         let node = match node {
@@ -274,23 +246,7 @@ impl GatewayBuilder {
         let directory = Directory::load(store.as_ref()).await?;
         let channels: Vec<Arc<dyn Channel>> = plan.channels.values().map(Arc::clone).collect();
         let hub = Arc::new_cyclic(|door| {
-<<<<<<< HEAD
-            Hub::new(store, sources, node, directory, plan, loaded, stopping, door)
-=======
-            let events = Events::default();
-            Hub::new(
-                store,
-                self.sources,
-                events,
-                self.faults,
-                node,
-                directory,
-                delivery,
-                plan,
-                &self.cancel,
-                door,
-            )
->>>>>>> crash
+            Hub::new(store, sources, faults, node, directory, plan, loaded, stopping, door)
         });
         hub.delivery.connect(Arc::downgrade(&hub));
         hub.keep_leases();

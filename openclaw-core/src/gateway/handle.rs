@@ -233,13 +233,9 @@ impl Handle {
     /// # Errors
     /// [`ErrorKind::NotFound`] if it is not open.
     pub async fn answer(&self, approval: &ApprovalId, allow: bool) -> Result<()> {
-<<<<<<< HEAD
         self.hub.refresh().await?;
-        let session = self.hub.directory.session_of(approval).ok_or_else(|| {
-=======
         let asking = self.hub.directory.session_of(self.hub.store.as_ref(), approval).await?;
         let session = asking.ok_or_else(|| {
->>>>>>> crash
             Error::new(ErrorKind::NotFound, format!("there is no open approval {approval}"))
         })?;
         let word = if allow { "yes" } else { "no" };

@@ -27,12 +27,8 @@ use crate::{
     delivery::Delivery,
     error::{Error, ErrorKind, Result},
     event::{EventKind, Events},
-<<<<<<< HEAD
-    id::{AccountId, Conversation, EventKey, NodeId, OutboundKey, SessionKey, TurnId},
-=======
     fault::{Act, Faults},
-    id::{Conversation, EventKey, NodeId, OutboundKey, SessionKey, TurnId},
->>>>>>> crash
+    id::{AccountId, Conversation, EventKey, NodeId, OutboundKey, SessionKey, TurnId},
     message::{Action, Content},
     provider::Usage,
     session::{self, Began},
@@ -125,11 +121,7 @@ impl Hub {
     pub(crate) fn new(
         store: Arc<dyn Store>,
         sources: Sources,
-<<<<<<< HEAD
-=======
-        events: Events,
         faults: Faults,
->>>>>>> crash
         node: NodeId,
         directory: Directory,
         plan: Plan,
@@ -140,12 +132,8 @@ impl Hub {
         Self {
             store,
             sources,
-<<<<<<< HEAD
             events: Events::default(),
-=======
-            events,
             faults,
->>>>>>> crash
             node,
             directory,
             delivery: Delivery::new(),
@@ -399,8 +387,8 @@ impl Hub {
         outbox: Vec<NewOutbound>,
     ) -> Result<()> {
         let lanes: Vec<Conversation> = outbox.iter().map(|row| row.conversation.clone()).collect();
-<<<<<<< HEAD
-        let written = self.store.write(records.clone(), outbox).await;
+        let act = if records.is_empty() { Act::WriteNotice } else { Act::WriteRecords };
+        let written = self.faults.around(act, self.store.write(records.clone(), outbox)).await;
         self.written(written, &records, lanes)
     }
 
@@ -412,11 +400,6 @@ impl Hub {
         lanes: Vec<Conversation>,
     ) -> Result<()> {
         // One that failed may have happened all the same.
-=======
-        let act = if records.is_empty() { Act::WriteNotice } else { Act::WriteRecords };
-        self.faults.around(act, self.store.write(records.clone(), outbox)).await?;
-        self.directory.absorb(&records)?;
->>>>>>> crash
         self.delivery.wake(lanes);
         match result {
             Ok(()) => self.directory.absorb(records),

@@ -23,11 +23,7 @@ use crate::{
     provider::Usage,
     store::{Batch, InputId, InputRow, Lease, LeaseName, NewOutbound, RecordWrite, SessionUpdate},
     time::{Cancel, Timestamp},
-<<<<<<< HEAD
-    turn::{Answer, Cause, Entry, Outcome, Phase, Session, Step, decode, encode},
-=======
-    turn::{Answer, Cause, Entry, MAX_ATTEMPTS, Outcome, Session, Step, decode, encode},
->>>>>>> crash
+    turn::{Answer, Cause, Entry, MAX_ATTEMPTS, Outcome, Phase, Session, Step, decode, encode},
 };
 
 /// From how many entries on after the last checkpoint another one is written.
@@ -102,15 +98,11 @@ pub(super) struct Run<'a> {
     waiting: VecDeque<(InputRow, Input)>,
     /// Set when something may have come in since the inbox was last read.
     dirty: bool,
-<<<<<<< HEAD
     /// Set when a control waits for the open turn to end.
     deferred: bool,
     /// Set when there was more in the inbox than is read at once.
     more: bool,
-    /// True until the first commit after a crash.
-=======
     /// True until there is a trace of the crash that this run comes after.
->>>>>>> crash
     recovering: bool,
     /// Held while this is the one turn that may be what crashes the process.
     alone: Option<OwnedMutexGuard<()>>,
@@ -143,23 +135,16 @@ pub(crate) async fn run(
         pending: Pending::default(),
         waiting: VecDeque::new(),
         dirty: true,
-<<<<<<< HEAD
         deferred: false,
         more: false,
         recovering: began == Began::AfterCrash,
+        alone: None,
     };
-    if began != Began::Fresh && run.session.turn().is_some() {
-        if began == Began::AfterFailure {
-            run.record(Entry::Suspended)?;
-        }
+    if began == Began::AfterFailure && run.session.turn().is_some() {
+        run.record(Entry::Suspended)?;
         run.record(Entry::Resumed)?;
         run.flush().await?;
     }
-=======
-        recovering,
-        alone: None,
-    };
->>>>>>> crash
     drop(loading);
     let result = tokio::select! {
         biased;
@@ -344,22 +329,15 @@ impl Run<'_> {
                 wake_at: self.session.wake_at(),
             },
         };
-<<<<<<< HEAD
-        let done = self.hub.store.commit(&self.lease, self.key, self.committed, batch).await;
-        self.hub.written(done, &records, lanes)?;
-        self.committed = self.session.seq();
-=======
         let acts = || acts(&entries, dead_letters, !answers.is_empty());
         let commit = self.hub.store.commit(&self.lease, self.key, self.committed, batch);
-        self.hub.faults.around_all(acts, commit).await?;
+        let done = self.hub.faults.around_all(acts, commit).await;
+        self.hub.written(done, &records, lanes)?;
         self.committed = self.session.seq();
         if self.session.turn().is_none_or(|turn| turn.attempts() == 0) {
             // It came further than before: others may.
             self.alone = None;
         }
-        self.hub.directory.absorb(&records)?;
-        self.hub.delivery.wake(lanes);
->>>>>>> crash
         for (key, text) in answers {
             let answered = Answered {
                 turn: TurnId(self.committed),
