@@ -66,8 +66,8 @@ pub trait Blobs: Send + Sync + 'static {
     /// The bytes of `id`.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound); or
-    /// [`ErrorKind::InvalidData`](crate::ErrorKind::InvalidData) if what is stored does not match.
+    /// [`ErrorKind::NotFound`]; or
+    /// [`ErrorKind::InvalidData`] if what is stored does not match.
     async fn get(&self, id: &BlobId) -> Result<Bytes>;
 
     /// Removes `id`; removing what is not there is no error.

@@ -12,12 +12,12 @@ use crate::{
     fault::{Act, Faults},
     gateway::ToolPlan,
     hook::{HookContext, Verdict as HookVerdict},
-    id::{CallId, OutboundKey},
+    id::{AccountId, CallId, OutboundKey},
     label::Label,
     message::{Call, Content, Part},
     policy::{Decision, Facts, Permit, Verdict, decide, redeem},
     time::Cancel,
-    tool::{Capability, Tool, ToolContext, ToolEnvironment, ToolOutput},
+    tool::{Capability, Outgoing, Tool, ToolContext, ToolEnvironment, ToolOutput},
     turn::{CallDecision, DEFAULT_TOOL_TIMEOUT, Entry},
 };
 
@@ -210,6 +210,12 @@ impl Run<'_> {
             }
             Ended::Answered(Ok(output)) => {
                 let ToolOutput { content, outgoing, question } = output;
+                // A message to nowhere must not count as sent.
+                let nowhere = |out: &&Outgoing| self.plan.capabilities(&out.to.account).is_none();
+                if let Some(out) = outgoing.iter().find(nowhere) {
+                    let text = self.unknown_account(&out.to.account);
+                    return self.finish(id, true, vec![Content::text(text)], &label, false);
+                }
                 for (index, out) in outgoing.into_iter().enumerate() {
                     let key = OutboundKey::digest(&format!("tool\0{}\0{id}\0{index}", self.key));
                     self.say(&out.to, &key, out.content);
@@ -285,6 +291,13 @@ impl Run<'_> {
     fn unknown_tool(&self, name: &str) -> String {
         let known: Vec<&str> = self.agent.definitions.iter().map(|d| d.name.as_str()).collect();
         format!("There is no tool {name:?}. The tools are: {}.", known.join(", "))
+    }
+
+    fn unknown_account(&self, account: &AccountId) -> String {
+        let mut known: Vec<&str> = self.plan.channels.keys().map(AccountId::as_str).collect();
+        known.sort_unstable();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        format!("Not sent: there is no account {account}. The accounts are: {known}.")
     }
 
     /// Decides now, with the owner's leave if the call has it.
