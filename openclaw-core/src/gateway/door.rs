@@ -73,7 +73,12 @@ async fn admit(hub: &Arc<Hub>, judged: Vec<Judged>) -> Result<Vec<Accepted>> {
     let sessions: Vec<SessionKey> = inputs.iter().map(|input| input.session.clone()).collect();
     let control = inputs.iter().any(|input| input.control);
     let act = if control { Act::AcceptControl } else { Act::AcceptMessage };
-    let outcomes = hub.faults.around(act, hub.store.accept(inputs, LIMITS)).await?;
+    let outcomes = hub.faults.around(act, hub.store.accept(inputs, LIMITS)).await;
+    if outcomes.is_err() {
+        // It may have happened all the same, and not all of it may come again.
+        sessions.iter().for_each(|session| hub.wake(session));
+    }
+    let outcomes = outcomes?;
     let mut full = false;
     let mut accepted = outcomes.into_iter().zip(&sessions).map(|(outcome, session)| match outcome {
         AcceptOutcome::Added { id, dropped } => {
@@ -84,7 +89,7 @@ async fn admit(hub: &Arc<Hub>, judged: Vec<Judged>) -> Result<Vec<Accepted>> {
             (Accepted::New, (dropped > 0).then(|| session.clone()))
         }
         AcceptOutcome::Duplicate => {
-            // It may have been added by a call that failed after that, and woke nobody.
+            // It may have been added by a call that was dropped after that, and woke nobody.
             hub.wake(session);
             (Accepted::Duplicate, None)
         }
