@@ -24,14 +24,14 @@ async fn a_parked_turn_outlives_any_number_of_restarts() {
     ]);
     for _ in 0..=MAX_ATTEMPTS {
         let gateway = builder(&script, &store).tool(dangerous(&count)).start().await.unwrap();
-        let asking = tokio::spawn(owner(&gateway.handle(), "wipe it").key("k").reply());
+        let asking = tokio::spawn(gateway.handle().ask("bob", "wipe it").key("k").reply());
         open_ask(&gateway.handle()).await;
         drop(gateway);
         assert!(asking.await.unwrap().is_err());
     }
     let gateway = builder(&script, &store).tool(dangerous(&count)).start().await.unwrap();
     let handle = gateway.handle();
-    let asking = tokio::spawn(owner(&handle, "wipe it").key("k").reply());
+    let asking = tokio::spawn(handle.ask("bob", "wipe it").key("k").reply());
     let (_, approval) = open_ask(&handle).await;
     handle.answer(&approval.ask.approval, true).await.unwrap();
     let reply = asking.await.unwrap().unwrap();
