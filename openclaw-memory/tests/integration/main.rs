@@ -18,3 +18,4 @@ mod full;
 mod measure;
 mod opening;
 mod plugins;
+mod restore;
