@@ -239,7 +239,7 @@ async fn parent() -> Result<()> {
     println!();
     let payments = fs::read_to_string(folder.join("bank.txt")).kind(ErrorKind::NotFound)?;
     let replies = messages.iter().filter(|text| text.contains("stopped while paying")).count();
-    let questions = messages.iter().filter(|text| text.contains("May I do this?")).count();
+    let questions: usize = messages.iter().map(|text| text.matches("May I do this?").count()).sum();
     let promises = [
         ("the program came to its end", ended.success()),
         ("the message was not lost, and was worked on once", turns(folder).await? == 1),

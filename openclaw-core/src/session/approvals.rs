@@ -48,7 +48,7 @@ impl Run<'_> {
     pub(super) fn put_asks(&mut self, asks: Vec<Ask>, principal: &Principal) -> Result<()> {
         let Some(first) = asks.first() else { return Ok(()) };
         let base = OutboundKey::digest(&format!("ask\0{}", first.asked.hash.as_str()));
-        let mut content = Vec::new();
+        let mut texts = Vec::new();
         let mut rows = Vec::new();
         for ask in &asks {
             let approval = &ask.asked.approval;
@@ -57,17 +57,17 @@ impl Run<'_> {
                 approval: approval.clone(),
                 tool: ask.asked.call.tool.clone(),
             });
-            content.push(Content::text(format!(
+            texts.push(format!(
                 "{}\n\nTo allow it: `/approve {approval} yes`. To refuse: `/approve {approval} no`.",
                 ask.text
-            )));
+            ));
             let button = |label: &str, allow| Button {
                 label: format!("{label} {approval}"),
                 token: approval_token(approval, allow),
             };
             rows.push(vec![button("Allow", true), button("Refuse", false)]);
         }
-        content.push(Content::Buttons { rows });
+        let content = vec![Content::text(texts.join("\n\n---\n\n")), Content::Buttons { rows }];
         let place = self.place_of_asks(principal);
         self.say(&place, &base, content);
         Ok(())

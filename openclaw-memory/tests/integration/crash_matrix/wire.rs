@@ -77,6 +77,7 @@ impl Wire {
 
     /// Asks, and blocks the thread until there is an answer: whoever is to die at a point stands
     /// still there.
+    #[expect(clippy::disallowed_methods, reason = "a child whose world has ended must end too")]
     pub(super) fn ask<T: DeserializeOwned>(&self, request: &Request) -> T {
         let mut stream = self.0.lock().unwrap();
         let mut line = serde_json::to_string(request).unwrap();
