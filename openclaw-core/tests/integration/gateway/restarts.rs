@@ -27,13 +27,15 @@ async fn a_parked_turn_outlives_any_number_of_restarts() {
     // The owner's own words would need no leave.
     let agent = || Agent::new("main").permission("wipe", Permission::Ask);
     for _ in 0..=MAX_ATTEMPTS {
-        let gateway = builder(&script, &store).agent(agent()).tool(dangerous(&count)).start().await.unwrap();
+        let gateway =
+            builder(&script, &store).agent(agent()).tool(dangerous(&count)).start().await.unwrap();
         let asking = tokio::spawn(owner(&gateway.handle(), "wipe it").key("k").reply());
         open_ask(&gateway.handle()).await;
         drop(gateway);
         assert!(asking.await.unwrap().is_err());
     }
-    let gateway = builder(&script, &store).agent(agent()).tool(dangerous(&count)).start().await.unwrap();
+    let gateway =
+        builder(&script, &store).agent(agent()).tool(dangerous(&count)).start().await.unwrap();
     let handle = gateway.handle();
     let asking = tokio::spawn(owner(&handle, "wipe it").key("k").reply());
     let (_, approval) = open_ask(&handle).await;
