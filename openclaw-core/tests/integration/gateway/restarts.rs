@@ -1,6 +1,8 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use openclaw_core::{
+    agent::Agent,
+    policy::Permission,
     store::InMemory,
     testing::{Scripted, scripted::Step},
     tool::{Effect, ToolSpec, tool_fn_with},
@@ -22,16 +24,20 @@ async fn a_parked_turn_outlives_any_number_of_restarts() {
         Step::new().call("wipe", json!({ "name": "something else" })),
         Step::text("wiped it"),
     ]);
+    // The owner's own words would need no leave.
+    let agent = || Agent::new("main").permission("wipe", Permission::Ask);
     for _ in 0..=MAX_ATTEMPTS {
-        let gateway = builder(&script, &store).tool(dangerous(&count)).start().await.unwrap();
-        let asking = tokio::spawn(gateway.handle().ask("bob", "wipe it").key("k").reply());
+        let gateway =
+            builder(&script, &store).agent(agent()).tool(dangerous(&count)).start().await.unwrap();
+        let asking = tokio::spawn(owner(&gateway.handle(), "wipe it").key("k").reply());
         open_ask(&gateway.handle()).await;
         drop(gateway);
         assert!(asking.await.unwrap().is_err());
     }
-    let gateway = builder(&script, &store).tool(dangerous(&count)).start().await.unwrap();
+    let gateway =
+        builder(&script, &store).agent(agent()).tool(dangerous(&count)).start().await.unwrap();
     let handle = gateway.handle();
-    let asking = tokio::spawn(handle.ask("bob", "wipe it").key("k").reply());
+    let asking = tokio::spawn(owner(&handle, "wipe it").key("k").reply());
     let (_, approval) = open_ask(&handle).await;
     handle.answer(&approval.ask.approval, true).await.unwrap();
     let reply = asking.await.unwrap().unwrap();
