@@ -8,6 +8,7 @@
 )]
 
 mod channel_suite;
+mod dependencies;
 mod gateway;
 mod layers;
 mod memory_suite;

@@ -146,6 +146,7 @@ impl World {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a thread of the world waits for a process")]
     fn talk(&mut self, process: &mut Child, target: Option<&Target>) -> Result<End, String> {
         let deadline = Instant::now() + HANGS;
         let stream = loop {

@@ -1,0 +1,49 @@
+//! The crates depend on one another in one direction, and core on no client of anything.
+
+use std::process::Command;
+
+/// The crates that `package` is built of, by name.
+fn tree(package: &str) -> Vec<String> {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--offline",
+            "--locked",
+            "--all-features",
+            "-e",
+            "normal",
+            "--prefix",
+            "none",
+        ])
+        .args(["-p", package])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn siblings_depend_on_core_and_never_on_one_another() {
+    for package in ["openclaw-channels", "openclaw-memory", "openclaw-providers", "openclaw-tools"]
+    {
+        let mut ours: Vec<String> =
+            tree(package).into_iter().filter(|name| name.starts_with("openclaw-")).collect();
+        ours.sort();
+        ours.dedup();
+        let mut expected = ["openclaw-core", package];
+        expected.sort_unstable();
+        assert_eq!(ours, expected);
+    }
+}
+
+#[test]
+fn core_holds_no_client_and_no_database() {
+    let tree = tree("openclaw-core");
+    for banned in
+        ["reqwest", "hyper", "rusqlite", "axum", "rustls", "native-tls", "openclaw-memory"]
+    {
+        assert!(!tree.iter().any(|name| name == banned), "core depends on {banned}");
+    }
+}
