@@ -29,7 +29,7 @@ impl BlobId {
     /// Reads an address.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) unless it is 64 lower-case
+    /// [`ErrorKind::InvalidInput`] unless it is 64 lower-case
     /// hexadecimal digits; so an address can never be a path.
     pub fn parse(text: &str) -> Result<Self> {
         let fits = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
@@ -60,7 +60,7 @@ pub trait Blobs: Send + Sync + 'static {
     /// Stores `bytes`.
     ///
     /// # Errors
-    /// [`ErrorKind::Exhausted`](crate::ErrorKind::Exhausted) if the quota or the disk is full.
+    /// [`ErrorKind::Exhausted`] if the quota or the disk is full.
     async fn put(&self, bytes: Bytes) -> Result<BlobId>;
 
     /// The bytes of `id`.

@@ -116,7 +116,7 @@ impl GatewayBuilder {
         self
     }
 
-    /// Adds an agent. Without any there is one, named [`DEFAULT_AGENT`], that may use all tools.
+    /// Adds an agent. Without any there is one, named [`DEFAULT_AGENT`](crate::agent::DEFAULT_AGENT), that may use all tools.
     pub fn agent(mut self, agent: Agent) -> Self {
         self.agents.push(Stated::in_code(agent));
         self

@@ -42,7 +42,7 @@ pub(crate) struct ToolEnvironment {
 
 /// All that a tool is given: the input, who asks, where, and the means that it may use.
 ///
-/// Made only by [`Permit::into_context`](crate::policy::Permit::into_context). Clones are of the same
+/// Made only from a [`Permit`](crate::policy::Permit). Clones are of the same
 /// call, so that a layer can make it again.
 #[derive(Clone)]
 pub struct ToolContext(Arc<Inner>);
