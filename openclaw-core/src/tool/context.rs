@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use crate::{
@@ -78,7 +78,14 @@ impl ToolContext {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] that tells the model what did not fit.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
-        T::deserialize(self.input()).map_err(|e| {
+        let parsed = match T::deserialize(self.input()) {
+            // A tool without input is asked with an empty object.
+            Err(e) if self.input().as_object().is_some_and(Map::is_empty) => {
+                T::deserialize(&Value::Null).map_err(|_| e)
+            }
+            parsed => parsed,
+        };
+        parsed.map_err(|e| {
             let text = format!("the arguments of {:?} do not fit its schema: {e}", self.tool());
             Error::new(ErrorKind::InvalidInput, text.clone()).with_public(text)
         })

@@ -164,3 +164,13 @@ async fn a_tool_sees_attributes_and_state() {
     super::owner(&handle, "who?").attribute("customer", "7").reply().await.unwrap();
     assert!(said(&script.requests()[1]).contains("Corner shop for 7"));
 }
+
+#[tokio::test]
+async fn a_tool_without_input_is_called_with_an_empty_object() {
+    let script = Scripted::steps([Step::new().call("ping", json!({})), Step::text("ok")]);
+    let store = InMemory::new();
+    let ping = tool_fn(ToolSpec::read_only("ping", "Answers"), async |_, (): ()| Ok("pong"));
+    let gateway = builder(&script, &store).tool(ping).start().await.unwrap();
+    ask(&gateway.handle(), "ping").await;
+    assert!(said(&script.requests()[1]).contains("pong"));
+}
