@@ -13,6 +13,11 @@ impl Times {
         self.0.push(time);
     }
 
+    /// Adds all but the first: that one was not warm.
+    pub(crate) fn extend(&mut self, times: Self) {
+        self.0.extend(times.0.into_iter().skip(1));
+    }
+
     /// The median in milliseconds.
     pub(crate) fn p50(&self) -> f64 {
         self.quantile(0.50)
