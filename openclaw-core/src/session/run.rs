@@ -23,7 +23,7 @@ use crate::{
     provider::Usage,
     store::{Batch, InputId, InputRow, Lease, LeaseName, NewOutbound, RecordWrite, SessionUpdate},
     time::{Cancel, Timestamp},
-    turn::{Answer, Cause, Entry, MAX_ATTEMPTS, Outcome, Phase, Session, Step, decode, encode},
+    turn::{Answer, Cause, Entry, Outcome, Phase, Session, Step, decode, encode},
 };
 
 /// From how many entries on after the last checkpoint another one is written.
@@ -254,10 +254,10 @@ impl Run<'_> {
     /// Leaves a durable trace that work on the turn begins again after a crash.
     ///
     /// Which of the turns that were worked on made the process crash cannot be known. After two crashes
-    /// they are worked on one at a time, so that a third one counts for the guilty one alone.
+    /// they are worked on one at a time, to the point where one is given up, so that a third crash
+    /// counts for the guilty one alone.
     async fn resume(&mut self) -> Result<()> {
-        let attempts = self.session.turn().map_or(0, |turn| turn.attempts());
-        if (1..MAX_ATTEMPTS - 1).contains(&attempts) {
+        if self.session.turn().is_some_and(|turn| turn.attempts() > 0) {
             self.alone = Some(Arc::clone(&self.hub.suspects).lock_owned().await);
         }
         self.record(Entry::Resumed)?;

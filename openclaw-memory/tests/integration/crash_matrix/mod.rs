@@ -168,9 +168,10 @@ async fn every_point() {
             let nth = 1 + (time * count / times() + index * 7) % count;
             cases.push(Case::new(point, nth));
         }
-        // A second crash while what the first one left is taken up.
-        if index % 4 == 0 && Case::new(point, 1).first.is_none() {
-            let mut case = Case::new(point, 1 + index % count);
+        // A second crash while what the first one left is taken up. Where a message crashes the process
+        // three times by itself, one more could be laid at the door of any turn.
+        let mut case = Case::new(point, 1 + index % count);
+        if index % 4 == 0 && case.first.is_none() && !case.story.poison {
             let next = ["before CallModel", "after End", "sent", "after ToolEnd", "before Resume"];
             case.then = Some((next[index / 4 % next.len()].to_owned(), 2));
             cases.push(case);
