@@ -8,7 +8,7 @@ use std::{
 };
 
 use openclaw_core::{Error, ErrorKind, Result, error::ResultExt as _};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::{Builder, error::failed, schema};
 
@@ -72,8 +72,16 @@ pub(super) fn reader(path: &Path) -> Result<Connection> {
     )
     .map_err(failed)?;
     conn.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    keep_statements(&conn)?;
     Ok(conn)
+}
+
+/// Compiled statements are kept, and each has one plan: otherwise SQLite compiles a statement whose
+/// `LIMIT` is a parameter anew each time.
+fn keep_statements(conn: &Connection) -> Result<()> {
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failed)?;
+    Ok(())
 }
 
 /// The real path, so that two names of one file share one lock.
@@ -190,7 +198,7 @@ fn check_file(path: &Path) -> Result<()> {
 
 fn settle(conn: &Connection, options: &Builder) -> Result<()> {
     conn.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    keep_statements(conn)?;
     schema::check(conn)?;
     let mode: String = conn
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
@@ -210,7 +218,7 @@ fn settle(conn: &Connection, options: &Builder) -> Result<()> {
         ("journal_size_limit", "67108864"),
         ("secure_delete", "FAST"),
         ("temp_store", "MEMORY"),
-        ("cache_size", "-8192"),
+        ("cache_size", "-4096"),
     ] {
         conn.pragma_update(None, name, value).map_err(failed)?;
     }
