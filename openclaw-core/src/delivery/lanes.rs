@@ -223,12 +223,8 @@ impl Delivery {
             }
             let cx = hub.channel_context();
             let rows = hub.store.lane(lane, OutboundId::default(), ROWS_AT_ONCE).await?;
-            if rows.is_empty() {
-                let growing = lock(&self.0.growing).remove(lane);
-                let Some((key, text)) = growing else { return Ok(None) };
-                self.show_growing(hub, channel.as_ref(), &cx, lane, &key, text).await?;
-                continue;
-            }
+            // What is committed after this wakes the lane again.
+            let mut drained = rows.len() < ROWS_AT_ONCE;
             for row in rows {
                 let done = self.deliver(hub, channel.as_ref(), &cx, &row).await;
                 if done.is_err() {
@@ -238,9 +234,17 @@ impl Delivery {
                 match done? {
                     Done::Later(pause) => return Ok(Some(pause)),
                     Done::Settled => {}
-                    // What was read of its message is out of date.
-                    Done::GivenUp => break,
+                    Done::GivenUp => {
+                        // What was read of its message is out of date.
+                        drained = false;
+                        break;
+                    }
                 }
+            }
+            if drained {
+                let growing = lock(&self.0.growing).remove(lane);
+                let Some((key, text)) = growing else { return Ok(None) };
+                self.show_growing(hub, channel.as_ref(), &cx, lane, &key, text).await?;
             }
         }
     }
