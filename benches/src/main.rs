@@ -15,12 +15,16 @@ use std::{error::Error, path::Path, time::Instant};
 use figures::{Times, rss_mb, syncs};
 use openclaw_core::{
     Gateway, ModelId,
+    layer::LimitLayer,
     provider::{CallContext, ChatMessage, Completion, CompletionRequest, Provider as _},
     store::{AcceptLimits, NewInput, SessionStore as _},
 };
 use openclaw_memory::sqlite::Sqlite;
 use openclaw_providers::openai::OpenAi;
 use platform::Platform;
+
+/// Each connection to the model server takes some 40 kB, in the gateway and in the server.
+const CALLS_AT_ONCE: u32 = 64;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -50,6 +54,7 @@ async fn main() -> Result<()> {
     let gateway = Gateway::builder()
         .store(store)
         .provider(provider)
+        .layer_providers(LimitLayer::new().concurrency(CALLS_AT_ONCE))
         .channel(platform.clone())
         .start()
         .await?;
@@ -72,20 +77,17 @@ async fn main() -> Result<()> {
         warm.p50() - parts,
         warm.p99() - parts
     );
-    let mut turns = 2_070;
-    for (sessions, each) in [(24, 200), (1_000, 10)] {
+    let mut turns = 50 + 20 * 51 + 1_000;
+    for (sessions, each) in [(24, 350), (1_000, 10)] {
         let began = Instant::now();
         platform.load(sessions, each).await?;
         let total = sessions * each;
         turns += total;
         let rate = f64::from(total) / began.elapsed().as_secs_f64();
+        let rss = rss_mb()?;
         println!("  {sessions:>5} sessions                      {rate:.0} turns/s");
+        println!("  resident after {turns} turns          {rss:.1} MB ({:+.1})", rss - idle);
     }
-    println!(
-        "  resident after {turns} turns          {:.1} MB ({:+.1})",
-        rss_mb()?,
-        rss_mb()? - idle
-    );
     println!("  prompt of \"hello\"                   {} bytes", model::prompt_bytes(&base).await?);
     gateway.shutdown().await?;
     server.kill().await?;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    num::NonZeroUsize,
     panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak,
@@ -12,7 +11,6 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use lru::LruCache;
 use tokio::{
     sync::{Notify, Semaphore, oneshot},
     task::JoinHandle,
@@ -20,7 +18,8 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    directory::Directory, door::Door, ingress::Ingress, listen::Listener, load::Loaded, plan::Plan,
+    cache::SessionCache, directory::Directory, door::Door, ingress::Ingress, listen::Listener,
+    load::Loaded, plan::Plan,
 };
 use crate::{
     channel::ChannelContext,
@@ -43,8 +42,6 @@ pub const MAX_PENDING: u64 = 200_000;
 pub const MAX_SESSION_PENDING: u64 = 4_096;
 /// From how many pending messages on a session answers them together.
 pub const COLLECT_ABOVE: usize = 256;
-/// How many folded sessions are kept in memory.
-pub const SESSION_CACHE: usize = 256;
 /// How long a lease lasts without a heartbeat.
 pub const LEASE_TTL: Duration = Duration::from_secs(30);
 /// How many sessions are brought back at once after a start.
@@ -74,7 +71,7 @@ pub(crate) struct Hub {
     /// The channels that listen, or have heard all that they ever will.
     pub(crate) listeners: Mutex<BTreeMap<AccountId, Listener>>,
     runs: Mutex<HashMap<SessionKey, Arc<Wake>>>,
-    sessions: Mutex<LruCache<SessionKey, Session>>,
+    sessions: Mutex<SessionCache>,
     waiters: Mutex<Waiters>,
     /// Records of which nobody knows whether they were written.
     doubtful: Mutex<BTreeSet<RecordKey>>,
@@ -144,9 +141,7 @@ impl Hub {
             loaded: Arc::new(tokio::sync::Mutex::new(loaded)),
             listeners: Mutex::default(),
             runs: Mutex::default(),
-            sessions: Mutex::new(LruCache::new(
-                NonZeroUsize::new(SESSION_CACHE).unwrap_or(NonZeroUsize::MIN),
-            )),
+            sessions: Mutex::new(SessionCache::new()),
             waiters: Mutex::default(),
             doubtful: Mutex::default(),
             recovering: Semaphore::new(RECOVERING_AT_ONCE),
@@ -287,7 +282,7 @@ impl Hub {
                 Ok(Err(error)) => error,
                 Err(_) => Error::internal("the session's run panicked"),
             };
-            lock(&self.sessions).pop(&key);
+            lock(&self.sessions).take(&key);
             if error.kind() == ErrorKind::InvalidData {
                 // Its log cannot be understood: work on it could only make things worse.
                 tracing::error!(session = %key, error = ?error, "session is quarantined");
@@ -330,7 +325,7 @@ impl Hub {
     }
 
     pub(crate) fn cached_session(&self, key: &SessionKey) -> Option<Session> {
-        lock(&self.sessions).pop(key)
+        lock(&self.sessions).take(key)
     }
 
     pub(crate) fn cache_session(&self, key: SessionKey, session: Session) {

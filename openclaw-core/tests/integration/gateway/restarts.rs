@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{
     Count,
     approvals::{dangerous, open_ask},
-    builder, owner,
+    ask, builder, owner, said,
     tools::Named,
 };
 
@@ -44,6 +44,19 @@ async fn a_parked_turn_outlives_any_number_of_restarts() {
     assert_eq!((reply.text.as_str(), reply.outcome), ("wiped it", Outcome::Replied));
     assert_eq!(count.load(Ordering::SeqCst), 1);
     assert!(handle.dead_letters(1).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_session_that_another_process_went_on_with_is_read_afresh() {
+    let (script, store) = (Scripted::replies(["one", "two", "three"]), InMemory::new());
+    let one = builder(&script, &store).start().await.unwrap();
+    let other = builder(&script, &store).start().await.unwrap();
+    for (gateway, text) in [(&one, "one"), (&other, "two"), (&one, "three")] {
+        assert_eq!(ask(&gateway.handle(), text).await.text, text);
+    }
+    let requests = script.requests();
+    assert_eq!(requests.len(), 3);
+    assert_eq!(requests[2].messages.len(), 5, "{}", said(&requests[2]));
 }
 
 #[tokio::test]
