@@ -96,6 +96,8 @@ pub(super) struct Run<'a> {
     pending: Pending,
     /// Messages that wait for their turn, oldest first.
     waiting: VecDeque<(InputRow, Input)>,
+    /// The newest input that was put there.
+    looked_to: InputId,
     /// Set when something may have come in since the inbox was last read.
     dirty: bool,
     /// Set when a control waits for the open turn to end.
@@ -134,6 +136,7 @@ pub(crate) async fn run(
         lease,
         pending: Pending::default(),
         waiting: VecDeque::new(),
+        looked_to: InputId::default(),
         dirty: true,
         deferred: false,
         more: false,
@@ -381,7 +384,7 @@ impl Run<'_> {
         self.dirty = true;
     }
 
-    /// Reads the inbox if something may have come in, and does what controls say.
+    /// Reads on in the inbox if something may have come in, and does what controls say.
     pub(super) async fn look(&mut self) -> Result<()> {
         self.expire_asks()?;
         if !self.dirty {
@@ -392,10 +395,14 @@ impl Run<'_> {
         if !self.pending.consumed.is_empty() || !self.pending.dead.is_empty() {
             self.flush().await?;
         }
-        let rows = self.hub.store.inputs(self.key, INPUTS_AT_ONCE).await?;
-        self.waiting.clear();
-        self.more = rows.len() >= INPUTS_AT_ONCE;
+        let enough = self.waiting.len() >= INPUTS_AT_ONCE;
+        let after = if enough { InputId(u64::MAX) } else { self.looked_to };
+        let rows = self.hub.store.inputs(self.key, after, INPUTS_AT_ONCE).await?;
+        self.more = enough || rows.len() >= INPUTS_AT_ONCE;
         for row in rows {
+            if !row.control {
+                self.looked_to = row.id;
+            }
             if self.session.turn().is_some_and(|turn| turn.inputs().contains(&row.id)) {
                 continue;
             }

@@ -49,8 +49,14 @@ pub trait SessionStore: Send + Sync + 'static {
         limits: AcceptLimits,
     ) -> Result<Vec<AcceptOutcome>>;
 
-    /// The pending inputs of a session, oldest first, controls before all others.
-    async fn inputs(&self, session: &SessionKey, limit: usize) -> Result<Vec<InputRow>>;
+    /// The pending inputs of a session, oldest first, controls before all others. Of those others
+    /// only the ones with an id above `after`.
+    async fn inputs(
+        &self,
+        session: &SessionKey,
+        after: InputId,
+        limit: usize,
+    ) -> Result<Vec<InputRow>>;
 
     /// The sessions that have pending inputs or an open turn, in order of their keys, from after the
     /// given one. This is the truth of which wake-ups are hints.

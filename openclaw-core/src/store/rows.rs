@@ -166,7 +166,8 @@ pub struct Unfinished {
 pub struct Batch {
     /// Entries, with consecutive `seq` from after the log's end.
     pub entries: Vec<LogRow>,
-    /// Inputs that are worked into the log by this batch. `Conflict` if one is not pending.
+    /// Inputs that are worked into the log by this batch. `Conflict` if one is neither pending nor was
+    /// dropped because its session held too many.
     pub consumed: Vec<InputId>,
     /// Inputs that are given up, and why.
     pub dead: Vec<(InputId, String)>,

@@ -334,7 +334,7 @@ async fn a_log_that_cannot_be_read_sets_its_session_aside_and_no_other() -> Resu
         running.shutdown().await?;
         let after = store.read(&first.session, Seq::ZERO, usize::MAX).await?;
         assert_eq!(before, after, "{what}: nothing was added to what cannot be read");
-        let pending = store.inputs(&first.session, 10).await?;
+        let pending = store.inputs(&first.session, InputId::default(), 10).await?;
         assert_eq!(pending.len(), 1, "{what}: what was said is kept");
     }
     Ok(())

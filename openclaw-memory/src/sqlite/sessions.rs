@@ -171,8 +171,8 @@ fn drop_oldest(tx: &Tx<'_>, session: i64, excess: u64) -> Result<u64> {
     Ok(dropped)
 }
 
-/// Makes a pending input a dead letter and tells whether it was a control.
-fn give_up(tx: &Tx<'_>, session: i64, id: i64, reason: &str) -> Result<bool> {
+/// Makes a pending input a dead letter; as [`take`].
+fn give_up(tx: &Tx<'_>, session: i64, id: i64, reason: &str) -> Result<Option<bool>> {
     tx.execute(
         "INSERT INTO dead (session, input, control, at, key, payload, reason)
          SELECT session, id, control, at, key, payload, ?3 FROM inputs
@@ -182,17 +182,26 @@ fn give_up(tx: &Tx<'_>, session: i64, id: i64, reason: &str) -> Result<bool> {
     take(tx, session, id)
 }
 
-/// Takes a pending input away, all but its key, and tells whether it was a control.
-fn take(tx: &Tx<'_>, session: i64, id: i64) -> Result<bool> {
+/// Takes a pending input away, all but its key, and tells whether it was a control; `None` if it was
+/// dropped before.
+fn take(tx: &Tx<'_>, session: i64, id: i64) -> Result<Option<bool>> {
     let mut statement = tx.prepare(
         "UPDATE inputs SET payload = NULL, key = NULL
          WHERE id = ?2 AND session = ?1 AND payload IS NOT NULL RETURNING control",
     )?;
     let control = statement.query_row(params![session, id], |row| row.get(0)).optional();
-    control.map_err(failed)?.ok_or_else(|| {
-        Error::new(ErrorKind::Conflict, "the input is not pending; read the inputs afresh")
-            .with("input", id)
-    })
+    if let Some(control) = control.map_err(failed)? {
+        return Ok(Some(control));
+    }
+    let dropped = tx
+        .prepare("SELECT 1 FROM dead WHERE session = ?1 AND input = ?2 AND reason = ?3")?
+        .exists(params![session, id, DROPPED])
+        .map_err(failed)?;
+    if dropped {
+        return Ok(None);
+    }
+    Err(Error::new(ErrorKind::Conflict, "the input is not pending; read the inputs afresh")
+        .with("input", id))
 }
 
 /// Forgets a few keys whose time is over, oldest first. Never the newest row: it holds the last id.
@@ -231,8 +240,12 @@ pub(super) fn commit(
         session.head.seq = entry.seq;
     }
     let before = session.pending;
-    let mut taken = |control: bool| {
-        let waiting = if control { &mut session.controls } else { &mut session.pending };
+    let mut taken = |control: Option<bool>| {
+        let waiting = match control {
+            Some(true) => &mut session.controls,
+            Some(false) => &mut session.pending,
+            None => return,
+        };
         *waiting = waiting.saturating_sub(1);
     };
     for id in &batch.consumed {
@@ -328,19 +341,30 @@ fn input_at(row: &Row<'_>, id: i64, column: usize) -> rusqlite::Result<InputRow>
 pub(super) fn inputs(
     conn: &Connection,
     session: &SessionKey,
+    after: InputId,
     limit: usize,
 ) -> Result<Vec<InputRow>> {
+    // Each half is a range of the index, already in order.
     let mut statement = conn
         .prepare_cached(
             "SELECT id, control, at, key, payload FROM inputs
-             WHERE session = (SELECT id FROM sessions WHERE key = ?1) AND payload IS NOT NULL
-             ORDER BY control DESC, id LIMIT ?2",
+             WHERE session = (SELECT id FROM sessions WHERE key = ?1) AND control = ?2
+             AND id > ?3 AND payload IS NOT NULL ORDER BY id LIMIT ?4",
         )
         .map_err(failed)?;
-    let rows = statement
-        .query_map(params![session.as_str(), count(limit)], |row| input_at(row, row.get(0)?, 1))
-        .map_err(failed)?;
-    rows.collect::<rusqlite::Result<_>>().map_err(failed)
+    let mut found = Vec::new();
+    for (control, after) in [(true, InputId::default()), (false, after)] {
+        let room = limit.saturating_sub(found.len());
+        let rows = statement
+            .query_map(params![session.as_str(), control, int(after.0), count(room)], |row| {
+                input_at(row, row.get(0)?, 1)
+            })
+            .map_err(failed)?;
+        for row in rows {
+            found.push(row.map_err(failed)?);
+        }
+    }
+    Ok(found)
 }
 
 pub(super) fn unfinished(

@@ -5,8 +5,8 @@ use std::time::Duration;
 use openclaw_core::{
     AccountId, Conversation, NodeId, OutboundKey, Result, Seq, SessionKey, async_trait,
     store::{
-        AcceptLimits, AcceptOutcome, Batch, DeadLetter, InputRow, Lease, LeaseName, LogRow,
-        NewInput, NewOutbound, OutboundId, OutboundRow, OutboxStore, Record, RecordKey,
+        AcceptLimits, AcceptOutcome, Batch, DeadLetter, InputId, InputRow, Lease, LeaseName,
+        LogRow, NewInput, NewOutbound, OutboundId, OutboundRow, OutboxStore, Record, RecordKey,
         RecordStore, RecordWrite, SessionHead, SessionStore, Settlement, Store, Unfinished,
     },
     time::Timestamp,
@@ -24,9 +24,14 @@ impl SessionStore for Sqlite {
         write(&self.0.jobs, move |tx| sessions::accept(tx, &inputs, limits)).await
     }
 
-    async fn inputs(&self, session: &SessionKey, limit: usize) -> Result<Vec<InputRow>> {
+    async fn inputs(
+        &self,
+        session: &SessionKey,
+        after: InputId,
+        limit: usize,
+    ) -> Result<Vec<InputRow>> {
         let session = session.clone();
-        self.0.readers.read(move |conn| sessions::inputs(conn, &session, limit)).await
+        self.0.readers.read(move |conn| sessions::inputs(conn, &session, after, limit)).await
     }
 
     async fn unfinished(

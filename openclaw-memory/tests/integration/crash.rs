@@ -6,7 +6,10 @@ use std::{
     process::Stdio,
 };
 
-use openclaw_core::{Seq, store::SessionStore as _};
+use openclaw_core::{
+    Seq,
+    store::{InputId, SessionStore as _},
+};
 use openclaw_memory::sqlite::Sqlite;
 
 use crate::common::{accept, batch, child, folder, lease, role, session};
@@ -20,12 +23,12 @@ async fn work(store: Sqlite, round: String, number: usize) {
     let held = lease(&store, &a).await;
     let mut end = store.head(&a).await.unwrap().seq;
     // What an earlier process accepted and did not get to.
-    let mut waiting: Vec<_> = store.inputs(&a, 1_000).await.unwrap();
+    let mut waiting: Vec<_> = store.inputs(&a, InputId::default(), 1_000).await.unwrap();
     for n in 0.. {
         let key = format!("{round}-{n}");
         accept(&store, &a, &key).await.unwrap();
         say(&format!("accepted {number} v:{key}"));
-        waiting.extend(store.inputs(&a, 1).await.unwrap());
+        waiting.extend(store.inputs(&a, InputId::default(), 1).await.unwrap());
         let mut done = batch(end.0 + 1, "{}");
         let first = waiting.remove(0);
         waiting.clear();
@@ -79,7 +82,7 @@ async fn what_was_acknowledged_survives_a_kill() {
             let a = session(&number.to_string());
             let log = store.read(&a, Seq::ZERO, 100_000).await.unwrap();
             assert!(log.len() as u64 >= committed.get(&number).copied().unwrap_or_default());
-            let inputs = store.inputs(&a, 100_000).await.unwrap();
+            let inputs = store.inputs(&a, InputId::default(), 100_000).await.unwrap();
             let pending = inputs.into_iter().map(|row| row.key.as_str().to_owned());
             for key in log.into_iter().filter_map(|row| row.payload).chain(pending) {
                 assert!(kept.insert((number, key.clone())), "{key} is there twice");

@@ -2,7 +2,7 @@
 
 use openclaw_core::{
     ErrorKind, Seq,
-    store::{LogRow, SessionStore as _},
+    store::{InputId, LogRow, SessionStore as _},
 };
 use openclaw_memory::sqlite::Sqlite;
 
@@ -24,7 +24,7 @@ async fn filled(store: &Sqlite) {
 async fn contents(store: &Sqlite) -> Vec<(usize, Vec<LogRow>)> {
     let mut all = Vec::new();
     for (name, _) in store.sessions(None, 100).await.unwrap() {
-        let inputs = store.inputs(&name, 100).await.unwrap().len();
+        let inputs = store.inputs(&name, InputId::default(), 100).await.unwrap().len();
         all.push((inputs, store.read(&name, Seq::ZERO, 100).await.unwrap()));
     }
     all
@@ -88,7 +88,7 @@ async fn a_backup_is_whole_while_others_write() {
     let (backup, ()) = tokio::join!(store.backup(&copy), write);
     backup.unwrap();
     let copied = Sqlite::open(&copy).await.unwrap();
-    let pending = copied.inputs(&a, 1_000).await.unwrap();
+    let pending = copied.inputs(&a, InputId::default(), 1_000).await.unwrap();
     let keys: Vec<String> = pending.iter().map(|row| row.key.as_str().to_owned()).collect();
     let expected: Vec<String> = (0..keys.len()).map(|n| format!("v:{n}")).collect();
     assert_eq!(keys, expected);

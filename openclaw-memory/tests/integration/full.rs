@@ -1,9 +1,14 @@
 //! A full disk refuses, loses nothing, and is no longer full once there is room.
 
-use openclaw_core::{ErrorKind, Seq, store::SessionStore as _};
+use std::process::{Command, Stdio};
+
+use openclaw_core::{
+    ErrorKind, Seq,
+    store::{InputId, SessionStore as _},
+};
 use openclaw_memory::sqlite::Sqlite;
 
-use crate::common::{NO_LIMITS, accept, batch, folder, input, lease, session};
+use crate::common::{NO_LIMITS, accept, batch, folder, input, lease, session, skip};
 
 #[tokio::test]
 async fn a_full_database_refuses_and_recovers() {
@@ -35,7 +40,7 @@ async fn a_full_database_refuses_and_recovers() {
     for error in results.into_iter().filter_map(Result::err) {
         assert_eq!(error.kind(), ErrorKind::Exhausted, "{error}");
     }
-    assert_eq!(store.inputs(&a, 10_000).await.unwrap().len(), added + more);
+    assert_eq!(store.inputs(&a, InputId::default(), 10_000).await.unwrap().len(), added + more);
 
     // Room returns, and the same handle takes what it refused.
     assert_eq!(store.erase(&b, Seq(1), Seq(1)).await.unwrap(), 1);
@@ -45,10 +50,65 @@ async fn a_full_database_refuses_and_recovers() {
     store.close().await.unwrap();
 
     let store = Sqlite::open(&path).await.unwrap();
-    assert_eq!(store.inputs(&a, 10_000).await.unwrap().len(), added + more + 1);
+    assert_eq!(store.inputs(&a, InputId::default(), 10_000).await.unwrap().len(), added + more + 1);
     for n in 0..100 {
         assert!(accept(&store, &a, &format!("later {n}")).await.is_some());
     }
+}
+
+/// A file system of its own, as small as a test wants it.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    /// `None` where this process may not mount one.
+    fn mount(at: &std::path::Path, size: &str) -> Option<Self> {
+        let options = format!("size={size}");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at);
+        mount.stderr(Stdio::null()).status().is_ok_and(|s| s.success()).then(|| Self(at.into()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // What stays mounted ends with the machine.
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_recovers() {
+    let (folder, path) = folder();
+    let Some(_disk) = SmallDisk::mount(folder.path(), "16m") else {
+        return skip("a_full_disk_refuses_and_recovers", "mounting needs root");
+    };
+    let store = Sqlite::open(&path).await.unwrap();
+    let a = session("a");
+    let mut added = 0;
+    let error = loop {
+        let next = input(&a, &added.to_string(), "x".repeat(10_000));
+        match store.accept(vec![next], NO_LIMITS).await {
+            Ok(_) => added += 1,
+            Err(error) => break error,
+        }
+        assert!(added < 1_000, "the disk is larger than it should be");
+        if added == 100 {
+            // Somebody else takes the rest.
+            let mut other = std::fs::File::create(folder.path().join("other")).unwrap();
+            while std::io::Write::write_all(&mut other, &[7; 4096]).is_ok() {}
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Exhausted, "{error}");
+    assert_eq!(store.inputs(&a, InputId::default(), 10_000).await.unwrap().len(), added);
+
+    std::fs::remove_file(folder.path().join("other")).unwrap();
+    assert!(accept(&store, &a, "later").await.is_some());
+    let findings = store.doctor().await.unwrap();
+    assert!(findings.is_sound(), "{findings:?}");
+    store.close().await.unwrap();
+    let store = Sqlite::open(&path).await.unwrap();
+    assert_eq!(store.inputs(&a, InputId::default(), 10_000).await.unwrap().len(), added + 1);
+    store.close().await.unwrap();
 }
 
 #[tokio::test]

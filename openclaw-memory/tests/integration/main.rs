@@ -7,6 +7,7 @@
     reason = "a test that panics has failed"
 )]
 
+mod backlog;
 mod blobs;
 mod common;
 mod conformance;

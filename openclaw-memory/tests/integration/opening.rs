@@ -8,7 +8,7 @@ use std::{
 
 use openclaw_core::{
     ErrorKind,
-    store::{LeaseName, RecordKey, RecordStore as _, RecordWrite, SessionStore as _},
+    store::{InputId, LeaseName, RecordKey, RecordStore as _, RecordWrite, SessionStore as _},
     time::{Clock, Timestamp},
 };
 use openclaw_memory::sqlite::Sqlite;
@@ -201,5 +201,5 @@ async fn keys_live_thirty_days_and_a_clock_that_goes_back_shortens_nothing() {
     assert!(again > second, "{again:?}: an input's place is never given twice");
     // The newest of the old rows stayed while it held the last place; now it may go.
     assert!(accept(&store, &a, "2").await.unwrap() > again);
-    assert_eq!(store.inputs(&a, 10).await.unwrap().len(), 2);
+    assert_eq!(store.inputs(&a, InputId::default(), 10).await.unwrap().len(), 2);
 }

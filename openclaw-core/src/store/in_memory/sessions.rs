@@ -116,11 +116,17 @@ impl Sessions {
         check_entries(name, head.seq, after, &batch.entries)?;
         let mut gone = HashSet::new();
         for id in batch.consumed.iter().chain(batch.dead.iter().map(|(id, _)| id)) {
-            if !session.is_some_and(|session| session.holds(*id)) || !gone.insert(*id) {
+            let held = session.is_some_and(|session| session.holds(*id));
+            if !(held || self.was_dropped(name, *id)) || !gone.insert(*id) {
                 return Err(not_pending(name, *id));
             }
         }
         Ok(())
+    }
+
+    fn was_dropped(&self, name: &SessionKey, id: InputId) -> bool {
+        let dropped = |letter: &DeadLetter| letter.reason == DROPPED && letter.input.id == id;
+        self.dead.iter().any(|letter| dropped(letter) && letter.session == *name)
     }
 
     /// Applies a batch that was checked.
@@ -177,10 +183,16 @@ impl SessionStore for InMemory {
         Ok(inputs.into_iter().map(|input| sessions.accept(input, limits)).collect())
     }
 
-    async fn inputs(&self, session: &SessionKey, limit: usize) -> Result<Vec<InputRow>> {
+    async fn inputs(
+        &self,
+        session: &SessionKey,
+        after: InputId,
+        limit: usize,
+    ) -> Result<Vec<InputRow>> {
         let state = self.state();
         let Some(session) = state.sessions.all.get(session) else { return Ok(Vec::new()) };
-        let rows = session.controls.values().chain(session.inputs.values());
+        let others = session.inputs.range((Bound::Excluded(after), Bound::Unbounded));
+        let rows = session.controls.values().chain(others.map(|(_, row)| row));
         Ok(rows.take(limit).cloned().collect())
     }
 

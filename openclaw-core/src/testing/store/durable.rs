@@ -1,9 +1,9 @@
 //! Cases about what a new process finds.
 
 use super::{
-    AcceptOutcome, Handle, LeaseName, NodeId, OutboundKey, RecordKey, Result, Seq, SessionUpdate,
-    StoreFixture, TTL, Timestamp, Verdict, accept, batch, control, entries, input, lease, outbound,
-    record, session,
+    AcceptOutcome, Handle, InputId, LeaseName, NodeId, OutboundKey, RecordKey, Result, Seq,
+    SessionUpdate, StoreFixture, TTL, Timestamp, Verdict, accept, batch, control, entries, input,
+    lease, outbound, record, session,
 };
 use crate::{message::Receipt, store::Settlement};
 
@@ -15,8 +15,8 @@ fn ephemeral() -> Verdict {
 async fn contents(store: &Handle) -> Result<Vec<String>> {
     let (a, b) = (session("a")?, session("b")?);
     let mut all = vec![
-        format!("{:?}", store.inputs(&a, 10).await?),
-        format!("{:?}", store.inputs(&b, 10).await?),
+        format!("{:?}", store.inputs(&a, InputId::default(), 10).await?),
+        format!("{:?}", store.inputs(&b, InputId::default(), 10).await?),
         format!("{:?}", store.unfinished(None, 10).await?),
         format!("{:?}", store.sessions(None, 10).await?),
         format!("{:?}", store.read(&a, Seq::ZERO, 10).await?),
@@ -39,7 +39,7 @@ pub(super) async fn everything_survives(fixture: impl StoreFixture) -> Result<Ve
     let (a, b) = (session("a")?, session("b")?);
     accept(&store, vec![input(&a, 1), input(&a, 2), control(&a, 3), input(&b, 4), input(&a, 5)])
         .await?;
-    let rows = store.inputs(&a, 10).await?;
+    let rows = store.inputs(&a, InputId::default(), 10).await?;
     let mut ids = rows.iter().map(|row| row.id);
     let mut first = batch(entries(1, 3));
     first.consumed = ids.next().into_iter().collect();

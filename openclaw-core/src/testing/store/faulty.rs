@@ -203,7 +203,7 @@ impl Faulty {
             batch.consumed.clear();
         }
         if self.has(Fault::IgnoresPending) {
-            let rows = self.inner.inputs(session, usize::MAX).await?;
+            let rows = self.inner.inputs(session, InputId::default(), usize::MAX).await?;
             let pending: HashSet<InputId> = rows.into_iter().map(|row| row.id).collect();
             batch.consumed.retain(|id| pending.contains(id));
             batch.dead.retain(|(id, _)| pending.contains(id));
@@ -261,8 +261,14 @@ impl SessionStore for Faulty {
         Ok(outcomes)
     }
 
-    async fn inputs(&self, session: &SessionKey, limit: usize) -> Result<Vec<InputRow>> {
-        let mut rows = self.inner.inputs(session, limit).await?;
+    async fn inputs(
+        &self,
+        session: &SessionKey,
+        after: InputId,
+        limit: usize,
+    ) -> Result<Vec<InputRow>> {
+        let after = if self.has(Fault::ForgetsPage) { InputId::default() } else { after };
+        let mut rows = self.inner.inputs(session, after, limit).await?;
         if self.has(Fault::SortsByTime) {
             rows.sort_by_key(|row| row.at);
         }

@@ -2,7 +2,7 @@
 
 use super::{
     AcceptLimits, AcceptOutcome, Handle, InputId, NO_LIMITS, Result, accept, add, batch, control,
-    input, lease, pending, session,
+    entries, input, lease, pending, session,
 };
 use crate::{
     id::{AccountId, Seq},
@@ -25,14 +25,14 @@ pub(super) async fn inputs_keep_the_order_of_acceptance(store: Handle) -> Result
     assert_eq!(ids.len(), 20, "{outcomes:?}");
     assert!(ids.is_sorted_by(|x, y| x < y), "{ids:?}");
 
-    let rows = store.inputs(&a, 100).await?;
+    let rows = store.inputs(&a, InputId::default(), 100).await?;
     let expected: Vec<&NewInput> = given.iter().filter(|input| input.session == a).collect();
     assert_eq!(rows.len(), expected.len());
     for (row, new) in rows.iter().zip(expected) {
         assert_eq!((&row.key, row.at, &row.payload), (&new.key, new.at, &new.payload));
         assert!(!row.control);
     }
-    assert_eq!(store.inputs(&a, 3).await?, rows.get(..3).unwrap_or_default());
+    assert_eq!(store.inputs(&a, InputId::default(), 3).await?, rows.get(..3).unwrap_or_default());
     Ok(())
 }
 
@@ -110,6 +110,15 @@ pub(super) async fn a_full_session_gives_up_its_oldest(store: Handle) -> Result<
     assert!(dead.iter().all(|letter| letter.session == a && !letter.reason.is_empty()));
     // What was dropped was accepted: its repetition is a duplicate.
     assert_eq!(accept(&store, vec![input(&a, 1)]).await?, [AcceptOutcome::Duplicate]);
+    // It may be what a turn was working on.
+    let lease = lease(&store, &a).await?;
+    let mut done = batch(entries(1, 1));
+    done.consumed = outcomes.iter().take(3).filter_map(id).collect();
+    store.commit(&lease, &a, Seq::ZERO, done).await?;
+    assert_eq!(pending(&store, &a).await?, ["v:4"]);
+    assert_eq!(store.dead_letters(10).await?.len(), 2);
+    let unfinished = store.unfinished(None, 10).await?;
+    assert!(unfinished.iter().any(|row| row.session == a && row.pending == 1), "{unfinished:?}");
     Ok(())
 }
 
@@ -117,9 +126,22 @@ pub(super) async fn controls_come_first(store: Handle) -> Result<()> {
     let a = session("a")?;
     accept(&store, vec![input(&a, 1), control(&a, 2), input(&a, 3), control(&a, 4)]).await?;
     assert_eq!(pending(&store, &a).await?, ["v:2", "v:4", "v:1", "v:3"]);
-    let first = store.inputs(&a, 3).await?;
+    let first = store.inputs(&a, InputId::default(), 3).await?;
     let controls: Vec<bool> = first.iter().map(|row| row.control).collect();
     assert_eq!(controls, [true, true, false]);
+    Ok(())
+}
+
+pub(super) async fn inputs_are_read_on_from_one(store: Handle) -> Result<()> {
+    let a = session("a")?;
+    accept(&store, vec![control(&a, 1), input(&a, 2), input(&a, 3), input(&a, 4)]).await?;
+    let rows = store.inputs(&a, InputId::default(), 2).await?;
+    let read = rows.last().map(|row| row.id).unwrap_or_default();
+    let rest = store.inputs(&a, read, 2).await?;
+    let keys: Vec<&str> = rest.iter().map(|row| row.key.as_str()).collect();
+    assert_eq!(keys, ["v:1", "v:3"]);
+    let controls = store.inputs(&a, InputId(u64::MAX), 10).await?;
+    assert!(controls.len() == 1 && controls.iter().all(|row| row.control), "{controls:?}");
     Ok(())
 }
 
@@ -165,7 +187,8 @@ pub(super) async fn unfinished_sessions_are_listed_in_pages(store: Handle) -> Re
     let b = session("b")?;
     let lease = lease(&store, &b).await?;
     let mut done = batch(vec![]);
-    done.consumed = store.inputs(&b, 10).await?.into_iter().map(|row| row.id).collect();
+    done.consumed =
+        store.inputs(&b, InputId::default(), 10).await?.into_iter().map(|row| row.id).collect();
     store.commit(&lease, &b, Seq::ZERO, done).await?;
     let left = store.unfinished(None, 10).await?;
     assert!(left.len() == 2 && left.iter().all(|row| row.session != b), "{left:?}");
@@ -175,7 +198,7 @@ pub(super) async fn unfinished_sessions_are_listed_in_pages(store: Handle) -> Re
 pub(super) async fn dead_letters_are_newest_first(store: Handle) -> Result<()> {
     let a = session("a")?;
     accept(&store, (1..=3).map(|n| input(&a, n)).collect()).await?;
-    let rows = store.inputs(&a, 10).await?;
+    let rows = store.inputs(&a, InputId::default(), 10).await?;
     let lease = lease(&store, &a).await?;
     for row in rows.iter().take(2) {
         let mut given_up = batch(vec![]);

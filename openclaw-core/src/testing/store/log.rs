@@ -101,7 +101,8 @@ async fn untouched(store: &Handle, a: &SessionKey) -> Result<()> {
 pub(super) async fn a_batch_is_all_or_nothing(store: Handle) -> Result<()> {
     let a = session("a")?;
     accept(&store, vec![input(&a, 1), input(&a, 2)]).await?;
-    let ids: Vec<InputId> = store.inputs(&a, 10).await?.iter().map(|row| row.id).collect();
+    let ids: Vec<InputId> =
+        store.inputs(&a, InputId::default(), 10).await?.iter().map(|row| row.id).collect();
     store.write(vec![record("old", None, Some("x"))], vec![]).await?;
     let lease = lease(&store, &a).await?;
 

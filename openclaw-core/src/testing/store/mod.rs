@@ -78,6 +78,7 @@ pub fn suite<F: StoreFixture>(
         inputs::a_full_store_refuses_and_keeps_no_key,
         inputs::a_full_session_gives_up_its_oldest,
         inputs::controls_come_first,
+        inputs::inputs_are_read_on_from_one,
         inputs::controls_are_never_refused_nor_dropped,
         inputs::a_key_accepted_at_once_by_many_is_added_once,
         inputs::unfinished_sessions_are_listed_in_pages,
@@ -164,7 +165,7 @@ async fn add(store: &Handle, input: NewInput) -> Result<InputId> {
 
 /// The numbers of the pending inputs of a session, as read.
 async fn pending(store: &Handle, session: &SessionKey) -> Result<Vec<String>> {
-    let rows = store.inputs(session, 1_000).await?;
+    let rows = store.inputs(session, InputId::default(), 1_000).await?;
     Ok(rows.into_iter().map(|row| row.key.as_str().to_owned()).collect())
 }
 

@@ -7,7 +7,7 @@ use openclaw_core::{
     channel::{Delivery, TextLimit, TextUnit},
     delivery::Preview,
     event::{EventKind, Next},
-    gateway::{Binding, MAX_PENDING_PAIRINGS, PAIRING_CODE_CHARS},
+    gateway::{Binding, MAX_PENDING_PAIRINGS, MAX_SESSION_PENDING, PAIRING_CODE_CHARS},
     store::InMemory,
     testing::{Loopback, Scripted, TestClock, scripted::Step},
     tool::{ToolSpec, tool_fn_with},
@@ -187,6 +187,50 @@ async fn a_long_reply_comes_in_pieces_in_order() {
     }
     assert_eq!(all, text);
     assert!(chat.messages().iter().all(|shown| shown.text().chars().count() <= 20));
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused_and_its_sender_told_once() {
+    let chat = Loopback::new();
+    let script = echo();
+    let _gateway = on(&chat, &script).start().await.unwrap();
+    let me = chat.person("me");
+    let error = me.say(&"x".repeat(10 << 20)).await.unwrap_err();
+    assert!(error.to_string().contains("TooLarge"), "{error}");
+    let told = chat.next_message(me.conversation()).await.text();
+    assert!(told.contains("too large") && told.contains("1024 KB"), "{told}");
+    chat.redeliver();
+    assert_eq!(me.say("hi").await.unwrap(), "echo: hi");
+    assert_eq!(chat.messages().len(), 2);
+    assert_eq!(script.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn an_overrun_session_gives_up_its_oldest_messages_and_goes_on() {
+    let chat = Loopback::new();
+    let script = Scripted::from_fn(|request| {
+        let first = !said(request).contains("message 1.") && request.messages.len() == 1;
+        Ok(if first { Step::new().stall() } else { Step::text("ok") })
+    });
+    let gateway = on(&chat, &script).start().await.unwrap();
+    let me = chat.person("me");
+    me.send("message 0.");
+    while script.requests().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let excess = 10;
+    for number in 1..=MAX_SESSION_PENDING + excess {
+        me.send(&format!("message {number}."));
+    }
+    chat.heard().await;
+    // The first is being worked on; it is among the oldest.
+    me.send("/stop");
+    let last = format!("message {}.", MAX_SESSION_PENDING + excess);
+    while !script.requests().iter().any(|request| said(request).contains(&last)) {
+        chat.next_message(me.conversation()).await;
+    }
+    let dead = gateway.handle().dead_letters(100).await.unwrap();
+    assert_eq!(u64::try_from(dead.len()).unwrap(), excess + 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,9 +5,10 @@ use std::{sync::Arc, time::Duration};
 use openclaw_core::{
     AccountId, Conversation, NodeId, OutboundKey, Result, Seq, SessionKey, async_trait,
     store::{
-        AcceptLimits, AcceptOutcome, Batch, DeadLetter, InMemory, InputRow, Lease, LeaseName,
-        LogRow, NewInput, NewOutbound, OutboundId, OutboundRow, OutboxStore, Record, RecordKey,
-        RecordStore, RecordWrite, SessionHead, SessionStore, Settlement, Store, Unfinished,
+        AcceptLimits, AcceptOutcome, Batch, DeadLetter, InMemory, InputId, InputRow, Lease,
+        LeaseName, LogRow, NewInput, NewOutbound, OutboundId, OutboundRow, OutboxStore, Record,
+        RecordKey, RecordStore, RecordWrite, SessionHead, SessionStore, Settlement, Store,
+        Unfinished,
     },
     time::Timestamp,
 };
@@ -65,8 +66,13 @@ impl SessionStore for SimStore {
         Ok(outcomes)
     }
 
-    async fn inputs(&self, session: &SessionKey, limit: usize) -> Result<Vec<InputRow>> {
-        ask!(self, "inputs", self.inner.inputs(session, limit))
+    async fn inputs(
+        &self,
+        session: &SessionKey,
+        after: InputId,
+        limit: usize,
+    ) -> Result<Vec<InputRow>> {
+        ask!(self, "inputs", self.inner.inputs(session, after, limit))
     }
 
     async fn unfinished(
