@@ -80,6 +80,10 @@ pub struct Agent {
     /// 0 is the most predictable.
     #[serde(default)]
     pub temperature: Option<f32>,
+    /// Whether pictures are shown to the model. Without it the model is told that there is one: for models
+    /// that see nothing and refuse requests with pictures.
+    #[serde(default = "yes")]
+    pub images: bool,
     /// How confidential the owner's own messages are. `private` makes every read of a public address
     /// ask.
     #[serde(default = "public")]
@@ -92,6 +96,10 @@ fn default_model() -> ModelId {
 
 fn default_context_tokens() -> u32 {
     DEFAULT_CONTEXT_TOKENS
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn public() -> Confidentiality {
@@ -130,6 +138,7 @@ impl Agent {
             context_tokens: DEFAULT_CONTEXT_TOKENS,
             max_output_tokens: None,
             temperature: None,
+            images: true,
             owner_confidentiality: Confidentiality::Public,
         }
     }
@@ -236,6 +245,13 @@ impl Agent {
     #[must_use]
     pub fn context_tokens(mut self, tokens: u32) -> Self {
         self.context_tokens = tokens;
+        self
+    }
+
+    /// Tells the model of pictures instead of showing them.
+    #[must_use]
+    pub fn without_images(mut self) -> Self {
+        self.images = false;
         self
     }
 

@@ -7,12 +7,15 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    error::Result,
+    blobs::Blobs,
+    error::{Error, ErrorKind, Result},
     event::Events,
+    fault::{Act, Faults},
     gateway::Ingress,
     http_client::HttpClient,
     id::{AccountId, Conversation, OutboundKey},
-    message::{Action, Inbound, Receipt, Sent},
+    message::{Action, Inbound, Media, Receipt, Sent},
+    store::{RecordKey, RecordStore, RecordWrite},
     time::{Cancel, Clock},
 };
 
@@ -30,6 +33,10 @@ use crate::{
 ///   [`OutboundKey`] twice is one message on a [`Delivery::Keyed`] channel.
 /// - **Retries.** Never here: the error's advice says whether another try helps; delivery tries.
 /// - **Capabilities.** Nothing that [`capabilities`](Self::capabilities) lacks is ever asked for.
+/// - **One call.** What one [`Action::Send`] holds fits one message of the platform: text with the
+///   mentions in it; or up to [`max_album`](Capabilities::max_album) media, with a caption where the
+///   platform has captions; or a place; or a contact. Buttons stand behind a text or a single medium,
+///   or alone.
 /// - **Cancel safety.** `run` may be dropped at any await point; what was not accepted is heard again.
 ///   `perform` is not dropped while the process lives; if it dies, the outcome is unknown.
 /// - **Concurrency.** `perform` is called for several conversations at once, for one conversation one
@@ -74,6 +81,8 @@ pub struct Extras<'a> {
     pub fetch_media: Option<&'a dyn FetchMedia>,
     /// Takes events by HTTP.
     pub webhook: Option<&'a dyn Webhook>,
+    /// Checks the account's credentials.
+    pub probe: Option<&'a dyn Probe>,
 }
 
 impl<'a> Extras<'a> {
@@ -95,6 +104,13 @@ impl<'a> Extras<'a> {
     #[must_use]
     pub fn webhook(mut self, ability: &'a dyn Webhook) -> Self {
         self.webhook = Some(ability);
+        self
+    }
+
+    /// Adds [`Probe`].
+    #[must_use]
+    pub fn probe(mut self, ability: &'a dyn Probe) -> Self {
+        self.probe = Some(ability);
         self
     }
 }
@@ -123,6 +139,17 @@ pub trait FetchMedia: Send + Sync {
     /// [`ErrorKind::Exhausted`](crate::ErrorKind::Exhausted) if it is longer than `max_bytes`.
     async fn fetch_media(&self, cx: &ChannelContext, handle: &str, max_bytes: u64)
     -> Result<Bytes>;
+}
+
+/// Checks an account without hearing or sending.
+#[async_trait]
+pub trait Probe: Send + Sync {
+    /// Who the platform says the account is, for people, as in `@my_bot`.
+    ///
+    /// # Errors
+    /// The platform does not take the credentials, or could not be asked; the error says which, and
+    /// what to do.
+    async fn probe(&self, cx: &ChannelContext) -> Result<String>;
 }
 
 /// Takes a platform's events by HTTP.
@@ -168,8 +195,12 @@ pub struct Capabilities {
     pub mention: bool,
     /// The longest text of one message.
     pub max_text: TextLimit,
-    /// How many messages a minute the account may send; `None` is no limit.
-    pub messages_per_minute: Option<u32>,
+    /// The longest text beside media in one message; `None` if it must go in a message of its own.
+    pub max_caption: Option<TextLimit>,
+    /// How many media one message holds at most; 0 counts as 1.
+    pub max_album: usize,
+    /// How fast the account may send.
+    pub rates: Rates,
     /// The channel is in the hands of whoever runs the process (a terminal). The *host* decides
     /// whether that makes its speaker the owner, by how it adds the channel.
     pub local: bool,
@@ -190,10 +221,40 @@ impl Capabilities {
             contact: false,
             mention: false,
             max_text: TextLimit { units: usize::MAX, unit: TextUnit::Bytes },
-            messages_per_minute: None,
+            max_caption: None,
+            max_album: 1,
+            rates: Rates::default(),
             local: false,
         }
     }
+}
+
+/// How fast an account may send; `None` is no limit. Delivery holds to all that are given.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
+pub struct Rates {
+    /// Everything that the account sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Rate>,
+    /// What it sends to one person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct: Option<Rate>,
+    /// What it sends to one group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Rate>,
+}
+
+/// A rate: a bucket of `burst` messages that fills by `per_minute`. So in no minute there are more than
+/// the two together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// How many messages a minute in the long run; 0 counts as 1.
+    pub per_minute: u32,
+    /// How many may go at once after a pause; 0 counts as 1.
+    pub burst: u32,
 }
 
 /// The longest text of one message.
@@ -257,6 +318,8 @@ pub struct ChannelContext {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) cancel: Cancel,
     pub(crate) events: Events,
+    pub(crate) blobs: Option<Arc<dyn Blobs>>,
+    pub(crate) state: ChannelState,
 }
 
 impl ChannelContext {
@@ -279,7 +342,7 @@ impl ChannelContext {
     /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) if the application gave none.
     pub fn http(&self) -> Result<&dyn HttpClient> {
         self.http.as_deref().ok_or_else(|| {
-            crate::Error::config("no HTTP client: add one with `Gateway::builder().http(..)`")
+            Error::config("no HTTP client: add one with `Gateway::builder().http(..)`")
         })
     }
 
@@ -297,7 +360,84 @@ impl ChannelContext {
     pub fn events(&self) -> &Events {
         &self.events
     }
+
+    /// What the account keeps over restarts.
+    pub fn state(&self) -> &ChannelState {
+        &self.state
+    }
+
+    /// The bytes of a medium that is to be sent.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if it is a platform's handle, or its blob is not there;
+    /// [`ErrorKind::Exhausted`] if it has more than `max_bytes`; [`ErrorKind::InvalidData`] if it is
+    /// damaged.
+    pub async fn media(&self, media: &Media, max_bytes: u64) -> Result<Bytes> {
+        let bytes = media.source.read(self.blobs.as_deref()).await?;
+        if bytes.len() as u64 > max_bytes {
+            return Err(Error::new(
+                ErrorKind::Exhausted,
+                format!("a file of {} bytes, at most {max_bytes} can be sent", bytes.len()),
+            )
+            .with_public(format!(
+                "the file is larger than the {max_bytes} bytes that can be sent"
+            )));
+        }
+        Ok(bytes)
+    }
 }
+
+/// Small values that an account keeps over restarts, as where it stopped reading.
+///
+/// Only one process writes them: the holder of the account's lease.
+#[derive(Clone)]
+pub struct ChannelState {
+    store: Arc<dyn RecordStore>,
+    account: AccountId,
+    faults: Faults,
+}
+
+impl ChannelState {
+    pub(crate) fn new(store: Arc<dyn RecordStore>, account: AccountId, faults: Faults) -> Self {
+        Self { store, account, faults }
+    }
+
+    fn key(&self, name: &str) -> RecordKey {
+        RecordKey::new(STATE_SPACE, format!("{}/{name}", self.account))
+    }
+
+    /// The value kept under `name`.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn get(&self, name: &str) -> Result<Option<String>> {
+        let record = self.store.record(&self.key(name)).await?;
+        let read = |text: String| {
+            serde_json::from_str(&text).map_err(|e| Error::wrap(ErrorKind::InvalidData, e))
+        };
+        record.map(|record| read(record.value)).transpose()
+    }
+
+    /// Keeps a value under `name`, durably when it returns; `None` removes it.
+    ///
+    /// # Errors
+    /// The store failed; whether the value is kept is then unknown.
+    pub async fn set(&self, name: &str, value: Option<&str>) -> Result<()> {
+        let value = value.map(|text| serde_json::Value::from(text).to_string());
+        let write = RecordWrite { key: self.key(name), expect: None, value };
+        let written = self.store.write(vec![write], Vec::new());
+        self.faults.around(Act::KeepState, written).await
+    }
+}
+
+impl std::fmt::Debug for ChannelState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ChannelState").field(&self.account).finish()
+    }
+}
+
+/// The records that accounts keep.
+const STATE_SPACE: &str = "channel";
 
 /// What became of an event that a channel passed in. In each case the platform may be told that it
 /// was taken.

@@ -77,6 +77,10 @@ pub enum Act {
     WriteRecords,
     /// A notice is written that no session causes.
     WriteNotice,
+    /// An account keeps a value.
+    KeepState,
+    /// A file is kept.
+    KeepFile,
     /// The model is called.
     CallModel,
     /// A tool is called.
@@ -96,7 +100,7 @@ pub enum Act {
 impl Act {
     /// All of them.
     #[cfg(any(test, feature = "testing"))]
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 41] = [
         Self::AcceptMessage,
         Self::AcceptControl,
         Self::AcceptNote,
@@ -129,6 +133,8 @@ impl Act {
         Self::SettleFailed,
         Self::WriteRecords,
         Self::WriteNotice,
+        Self::KeepState,
+        Self::KeepFile,
         Self::CallModel,
         Self::CallTool,
         Self::Reconcile,
@@ -262,13 +268,14 @@ mod tests {
 
     /// What commits, or acts on the world outside. All but what stands in [`EXEMPT`] is done inside
     /// `around`.
-    const EFFECTS: [&str; 11] = [
+    const EFFECTS: [&str; 12] = [
         ".store.accept(",
         ".store.commit(",
         ".store.write(",
         ".store.claim(",
         ".store.settle(",
         ".store.erase(",
+        "blobs.put(",
         ".perform(",
         ".lookup(",
         ".reconcile(",

@@ -166,6 +166,13 @@ impl Label {
         labels.into_iter().fold(Self::neutral(), |all, one| all.join(one))
     }
 
+    /// The same label with a lower integrity; one that is higher changes nothing.
+    #[must_use]
+    pub fn with_integrity(mut self, integrity: Integrity) -> Self {
+        self.integrity = self.integrity.min(integrity);
+        self
+    }
+
     /// The same label with another confidentiality.
     #[must_use]
     pub fn with_confidentiality(mut self, confidentiality: Confidentiality) -> Self {

@@ -5,9 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    blobs::Blobs,
+    error::{Error, ErrorKind, Result},
     id::{CallId, Conversation, EventKey, MessageId, OutboundKey, UserId},
     label::Label,
     time::Timestamp,
@@ -116,7 +120,7 @@ pub enum MediaSource {
         /// The platform's handle.
         handle: String,
     },
-    /// In the gateway's [`Blobs`](crate::blobs::Blobs).
+    /// In the store's [`Blobs`].
     Blob {
         /// The content's address there.
         id: crate::blobs::BlobId,
@@ -126,6 +130,30 @@ pub enum MediaSource {
         /// The encoded bytes.
         base64: String,
     },
+}
+
+impl MediaSource {
+    /// The bytes, from the message itself or from `blobs`.
+    pub(crate) async fn read(&self, blobs: Option<&dyn Blobs>) -> Result<Bytes> {
+        match (self, blobs) {
+            (Self::Inline { base64 }, _) => match BASE64.decode(base64) {
+                Ok(bytes) => Ok(bytes.into()),
+                Err(error) => Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    format!("inline media is not padded base64: {error}"),
+                )),
+            },
+            (Self::Blob { id }, Some(blobs)) => blobs.get(id).await,
+            (Self::Blob { id }, None) => {
+                Err(Error::new(ErrorKind::NotFound, "the store keeps no blobs")
+                    .with("blob", id.as_str()))
+            }
+            (Self::Remote { .. }, _) => Err(Error::new(
+                ErrorKind::NotFound,
+                "the file is still with its platform, and only that channel can have it",
+            )),
+        }
+    }
 }
 
 /// A choice that can be pressed.
@@ -165,6 +193,9 @@ pub enum Message {
         /// The event that it came with.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<EventKey>,
+        /// The platform's id of it, where it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<MessageId>,
     },
     /// Said by the model.
     Assistant {
@@ -271,9 +302,13 @@ pub struct Inbound {
     /// What kind of event.
     #[serde(flatten)]
     pub kind: InboundKind,
-    /// What was said.
+    /// What was said, in the sender's own words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub content: Vec<Content>,
+    /// What is shown with it and is not the sender's own: the message that it answers, a message that
+    /// it forwards. Untrusted, whoever passes it on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quoted: Vec<Content>,
     /// The platform's id of the message, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<MessageId>,
@@ -306,6 +341,7 @@ impl Inbound {
             sender,
             kind: InboundKind::Message,
             content: content.into_iter().map(Into::into).collect(),
+            quoted: Vec::new(),
             message: None,
             reply_to: None,
             mentioned: false,
@@ -318,6 +354,13 @@ impl Inbound {
     #[must_use]
     pub fn of_kind(mut self, kind: InboundKind) -> Self {
         self.kind = kind;
+        self
+    }
+
+    /// The same, together with words that are not the sender's own.
+    #[must_use]
+    pub fn quoting(mut self, quoted: impl IntoIterator<Item = impl Into<Content>>) -> Self {
+        self.quoted = quoted.into_iter().map(Into::into).collect();
         self
     }
 

@@ -47,7 +47,7 @@ impl Pipes {
 
     /// Lets the terminal print a message.
     async fn show(&self, text: &str) {
-        let cx = context(&RecordingIngress::new());
+        let cx = context(&RecordingIngress::new(), self.terminal.id(), None);
         let content = vec![text.into()];
         let action = Action::Send { key: text.into(), content, reply_to: None };
         let sent = self.terminal.perform(&cx, &self.terminal.conversation(), &action).await;
@@ -127,7 +127,7 @@ impl Platform for Pipes {
 
 /// Runs the terminal before `door` and beside `app`, until its input ends.
 async fn run_to_end(pipes: &Pipes, door: &RecordingIngress, app: impl Future<Output = ()>) {
-    let cx = context(door);
+    let cx = context(door, pipes.terminal.id(), None);
     let app = async {
         app.await;
         std::future::pending::<()>().await;
@@ -232,7 +232,7 @@ async fn a_turn_without_a_reply_is_an_answer() {
 #[tokio::test(start_paused = true)]
 async fn a_number_presses_a_button_once() {
     let (pipes, door) = (Pipes::new(false), RecordingIngress::new());
-    let (cx, here) = (context(&door), pipes.terminal.conversation());
+    let (cx, here) = (context(&door, pipes.terminal.id(), None), pipes.terminal.conversation());
     let button = |label: &str| Button { label: label.into(), token: format!("token {label}") };
     let rows = vec![vec![button("Yes"), button("No")]];
     let content = vec![Content::text("Pay?"), Content::Buttons { rows }];

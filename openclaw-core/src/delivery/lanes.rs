@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::Notify;
 
+use super::pace::Pacer;
 use crate::{
     channel::{Channel, ChannelContext, Delivery as Semantics},
     error::{Error, ErrorKind, Result, Retry},
@@ -62,7 +63,7 @@ struct Inner {
     old: Mutex<HashSet<OutboundId>>,
     /// The accounts of which it is known what a former process may have sent.
     ready: Mutex<HashSet<AccountId>>,
-    paces: Mutex<HashMap<AccountId, Instant>>,
+    pacer: Pacer,
     /// The newest text of a reply that grows; never stored.
     growing: Mutex<HashMap<Conversation, (OutboundKey, String)>>,
 }
@@ -88,7 +89,7 @@ impl Delivery {
             lanes: Mutex::default(),
             old: Mutex::default(),
             ready: Mutex::default(),
-            paces: Mutex::default(),
+            pacer: Pacer::default(),
             growing: Mutex::default(),
         }))
     }
@@ -162,7 +163,7 @@ impl Delivery {
         let Some(hub) = self.hub() else { return };
         let plan = hub.plan();
         let Some(channel) = plan.channels.get(&to.account).map(Arc::clone) else { return };
-        let (cx, to, faults) = (hub.channel_context(), to.clone(), hub.faults.clone());
+        let (cx, to, faults) = (hub.channel_context(&to.account), to.clone(), hub.faults.clone());
         hub.spawn(async move {
             let shown = channel.perform(&cx, &to, &action);
             let shown = faults.around(Act::ShowTyping, shown);
@@ -221,7 +222,7 @@ impl Delivery {
                 // It wakes all lanes once it is known what was sent before.
                 return Ok(None);
             }
-            let cx = hub.channel_context();
+            let cx = hub.channel_context(&lane.account);
             let rows = hub.store.lane(lane, OutboundId::default(), ROWS_AT_ONCE).await?;
             // What is committed after this wakes the lane again.
             let mut drained = rows.len() < ROWS_AT_ONCE;
@@ -259,7 +260,7 @@ impl Delivery {
         text: String,
     ) -> Result<()> {
         let Some(message) = message_of(hub, key).await? else { return Ok(()) };
-        self.pace(channel).await;
+        self.0.pacer.pace(lane, &channel.capabilities().rates).await;
         let action = Action::Edit { message, content: vec![Content::text(text)] };
         let shown = hub.faults.around(Act::ShowGrowing, channel.perform(cx, lane, &action));
         if let Err(error) = shown.await {
@@ -295,7 +296,7 @@ impl Delivery {
             }
         }
         let action = self.resolve_edit(hub, row).await?;
-        self.pace(channel).await;
+        self.0.pacer.pace(&row.new.conversation, &channel.capabilities().rates).await;
         if channel.capabilities().delivery == Semantics::Blind {
             hub.faults.around(Act::Claim, hub.store.claim(row.id, hub.now())).await?;
         }
@@ -459,23 +460,6 @@ impl Delivery {
             Some(message) => Action::Edit { message, content },
             None => Action::Send { key: row.new.key.clone(), content, reply_to: None },
         })
-    }
-
-    /// Waits for the account's next free moment. Lanes have one send in flight each and are served in
-    /// the order in which they came, so none starves another.
-    async fn pace(&self, channel: &dyn Channel) {
-        let Some(rate) = channel.capabilities().messages_per_minute.filter(|rate| *rate > 0) else {
-            return;
-        };
-        let interval = Duration::from_secs(60) / rate;
-        let at = {
-            let mut paces = lock(&self.0.paces);
-            let next = paces.entry(channel.id().clone()).or_insert_with(Instant::now);
-            let at = (*next).max(Instant::now());
-            *next = at + interval;
-            at
-        };
-        tokio::time::sleep_until(at).await;
     }
 
     fn emit(&self, hub: &Hub, row: &OutboundRow, kind: EventKind) {

@@ -157,7 +157,7 @@ impl Handle {
         let webhook = channel.and_then(|channel| channel.extras().webhook).ok_or_else(|| {
             Error::new(ErrorKind::NotFound, format!("{account} is no account that takes webhooks"))
         })?;
-        Ok(webhook.handle(&self.hub.channel_context(), request).await)
+        Ok(webhook.handle(&self.hub.channel_context(account), request).await)
     }
 
     /// The sessions that exist, in order of their keys, from after the given one.

@@ -22,7 +22,8 @@ use super::{
     load::Loaded, plan::Plan,
 };
 use crate::{
-    channel::ChannelContext,
+    blobs::Blobs,
+    channel::{ChannelContext, ChannelState},
     delivery::Delivery,
     error::{Error, ErrorKind, Result},
     event::{EventKind, Events},
@@ -31,7 +32,7 @@ use crate::{
     message::{Action, Content},
     provider::Usage,
     session::{self, Began},
-    store::{AcceptLimits, InputId, NewOutbound, RecordKey, RecordWrite, Store},
+    store::{AcceptLimits, InputId, NewOutbound, RecordKey, RecordStore, RecordWrite, Store},
     time::{Cancel, Sources, Timestamp},
     turn::{Outcome, Session},
 };
@@ -54,6 +55,8 @@ pub(crate) const LIMITS: AcceptLimits =
 
 pub(crate) struct Hub {
     pub(crate) store: Arc<dyn Store>,
+    /// Where files are kept, if anywhere.
+    pub(crate) blobs: Option<Arc<dyn Blobs>>,
     pub(crate) sources: Sources,
     pub(crate) events: Events,
     pub(crate) faults: Faults,
@@ -127,6 +130,7 @@ impl Hub {
         door: &Weak<Self>,
     ) -> Self {
         Self {
+            blobs: store.blobs(),
             store,
             sources,
             events: Events::default(),
@@ -152,14 +156,17 @@ impl Hub {
         }
     }
 
-    /// What a channel is given with a call.
-    pub(crate) fn channel_context(&self) -> ChannelContext {
+    /// What the channel of `account` is given with a call.
+    pub(crate) fn channel_context(&self, account: &AccountId) -> ChannelContext {
+        let records = Arc::clone(&self.store) as Arc<dyn RecordStore>;
         ChannelContext {
             ingress: Ingress::new(Arc::new(Door(Weak::clone(&self.door)))),
             http: self.plan().http.clone(),
             clock: Arc::clone(&self.sources.clock),
             cancel: self.draining.child(),
             events: self.events.clone(),
+            blobs: self.blobs.clone(),
+            state: ChannelState::new(records, account.clone(), self.faults.clone()),
         }
     }
 

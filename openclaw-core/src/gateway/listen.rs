@@ -108,7 +108,7 @@ impl Hub {
             Err(error) => return Err(error),
         };
         self.delivery.recover(account).await?;
-        let mut cx = self.channel_context();
+        let mut cx = self.channel_context(account);
         cx.cancel = listener.cancel.child();
         let run = AssertUnwindSafe(listener.channel.run(&cx)).catch_unwind();
         let result = tokio::select! {

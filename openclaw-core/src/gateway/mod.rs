@@ -17,7 +17,10 @@ mod plan;
 mod reload;
 mod typed;
 
-pub use crate::session::{APPROVAL_TTL, LogView, MAX_RESULT_BYTES, TOOL_GRACE};
+pub use crate::session::{
+    APPROVAL_TTL, LogView, MAX_MEDIA_BYTES, MAX_RESULT_BYTES, MAX_SHOWN_BYTES,
+    MAX_SHOWN_TEXT_BYTES, MEDIA_TIMEOUT, TOOL_GRACE,
+};
 pub use bindings::Binding;
 pub use builder::GatewayBuilder;
 pub use cache::SESSION_CACHE_BYTES;

@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
+use super::media::{Files, Shown};
 use crate::{
     error::{Error, ErrorKind, Result},
     gateway::AgentPlan,
     label::Integrity,
-    message::{Call, Content, MediaSource, Message, Part},
+    message::{Call, Content, Media, MediaSource, Message, Part},
     policy::envelope,
     provider::{ChatMessage, CompletionRequest, ToolCall},
     turn::Session,
@@ -37,8 +38,8 @@ fn nonce(session: &Session) -> [u8; 16] {
 }
 
 /// The request for the next model call.
-pub(super) fn request(session: &Session, agent: &AgentPlan) -> CompletionRequest {
-    let mut request = CompletionRequest::new(agent.agent.model.clone(), messages(session));
+pub(super) fn request(session: &Session, agent: &AgentPlan, files: &Files) -> CompletionRequest {
+    let mut request = CompletionRequest::new(agent.agent.model.clone(), messages(session, files));
     request.system = system(agent);
     request.tools = Arc::clone(&agent.definitions);
     request.max_output_tokens = agent.agent.max_output_tokens;
@@ -52,7 +53,7 @@ fn system(agent: &AgentPlan) -> String {
     if persona.is_empty() { RULES.to_owned() } else { format!("{persona}\n\n{RULES}") }
 }
 
-fn messages(session: &Session) -> Vec<ChatMessage> {
+fn messages(session: &Session, files: &Files) -> Vec<ChatMessage> {
     let nonce = nonce(session);
     // Counts the wrapped parts from the first message on: the same part has the same boundary in
     // every request of this history until it is compacted.
@@ -62,7 +63,7 @@ fn messages(session: &Session) -> Vec<ChatMessage> {
             .iter()
             .map(|part| {
                 index += 1;
-                shown(part, &nonce, index)
+                shown(part, &nonce, index, files)
             })
             .collect()
     };
@@ -103,14 +104,18 @@ fn stated(call: &Call) -> ToolCall {
 }
 
 /// A part as the model sees it.
-fn shown(part: &Part, nonce: &[u8; 16], index: u64) -> Content {
+fn shown(part: &Part, nonce: &[u8; 16], index: u64, files: &Files) -> Content {
     let trusted = part.label.integrity >= Integrity::User;
     let text = match &part.content {
         Content::Text { text } if trusted => return Content::text(text.clone()),
         Content::Text { text } => text.clone(),
-        Content::Media(media) => match media.source {
-            MediaSource::Inline { .. } => return part.content.clone(),
-            _ => format!("({} {:?} was attached)", media.mime, media.name.as_deref().unwrap_or("")),
+        Content::Media(media) => match files.shown(media) {
+            Some(Shown::Picture(base64)) => {
+                let source = MediaSource::Inline { base64: base64.as_ref().to_owned() };
+                return Content::Media(Media { source, ..media.clone() });
+            }
+            Some(Shown::Text(text)) => format!("{}:\n{text}", attached(media)),
+            None => attached(media),
         },
         Content::Location { latitude, longitude, name } => {
             format!("(location {latitude}, {longitude} {})", name.as_deref().unwrap_or(""))
@@ -124,6 +129,10 @@ fn shown(part: &Part, nonce: &[u8; 16], index: u64) -> Content {
     }
     let sources: Vec<&str> = part.label.sources().collect();
     Content::text(envelope::wrap(&text, &sources.join(", "), nonce, index))
+}
+
+fn attached(media: &Media) -> String {
+    format!("({} {:?} was attached)", media.mime, media.name.as_deref().unwrap_or_default())
 }
 
 /// A guess of how many tokens a text has: a token is about four ASCII letters, and less of any other
@@ -199,8 +208,9 @@ pub(super) fn summary_request(
     session: &Session,
     agent: &AgentPlan,
     dropped: usize,
+    files: &Files,
 ) -> Result<CompletionRequest> {
-    let mut messages = messages(session);
+    let mut messages = messages(session, files);
     messages.truncate(dropped);
     if messages.is_empty() {
         return Err(Error::new(

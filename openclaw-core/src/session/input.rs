@@ -7,7 +7,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     gateway::Command,
     id::Conversation,
-    label::Label,
+    label::{Integrity, Label},
     message::{Content, Inbound, InboundKind, Message, Part},
     provider::ResponseFormat,
     time::Timestamp,
@@ -60,6 +60,7 @@ pub(super) fn to_message(
     label: &Label,
     at: Timestamp,
 ) -> Message {
+    let others = label.clone().with_integrity(Integrity::Untrusted);
     let before = match &inbound.kind {
         InboundKind::Edit { of } => {
             Some(format!("(edits the earlier message {of}, which now reads:)"))
@@ -74,18 +75,21 @@ pub(super) fn to_message(
         InboundKind::Button { token } => Some(format!("(pressed the button {token:?})")),
         InboundKind::Message => None,
     };
-    let part = |content: Content| Part { content, label: label.clone() };
-    let parts = before
-        .map(Content::text)
-        .into_iter()
-        .chain(inbound.content.iter().cloned())
-        .map(part)
-        .collect();
+    let own = |content: Content| {
+        // What is in a file is not the sender's own words, whoever sends it.
+        let label = if matches!(content, Content::Media(_)) { &others } else { label };
+        Part { content, label: label.clone() }
+    };
+    let quoted = inbound.quoted.iter().cloned();
+    let quoted = quoted.map(|content| Part { content, label: others.clone() });
+    let said = before.map(Content::text).into_iter().chain(inbound.content.iter().cloned());
+    let parts = quoted.chain(said.map(own)).collect();
     Message::User {
         from: principal.clone(),
         name: inbound.sender.name.clone(),
         at,
         parts,
         key: Some(inbound.key.clone()),
+        message: inbound.message.clone(),
     }
 }

@@ -5,12 +5,15 @@ mod context;
 mod controls;
 mod input;
 mod log;
+mod media;
 mod model;
 mod run;
 mod tools;
+mod waiting;
 
 pub use approvals::APPROVAL_TTL;
 pub use log::LogView;
+pub use media::{MAX_MEDIA_BYTES, MAX_SHOWN_BYTES, MAX_SHOWN_TEXT_BYTES, MEDIA_TIMEOUT};
 pub use tools::{MAX_RESULT_BYTES, TOOL_GRACE};
 
 pub(crate) use input::Input;

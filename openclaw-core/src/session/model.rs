@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::{context, run::Run};
+use super::{
+    context,
+    run::{Run, sleep_until},
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     event::EventKind,
@@ -31,14 +34,15 @@ impl Run<'_> {
     /// Calls the model and records what came of it.
     pub(super) async fn call_model(&mut self) -> Result<()> {
         let mut budget = context::prompt_budget(&self.agent);
-        let mut request = context::request(&self.session, &self.agent);
+        self.read_files().await;
+        let mut request = context::request(&self.session, &self.agent, &self.files);
         let mut compactions = 0;
         self.show_typing();
         loop {
             if context::request_tokens(&request) > budget && compactions < MAX_COMPACTIONS {
                 compactions += 1;
                 if self.compact(&request, budget).await? {
-                    request = context::request(&self.session, &self.agent);
+                    request = context::request(&self.session, &self.agent, &self.files);
                     continue;
                 }
                 if self.is_ending() {
@@ -59,7 +63,7 @@ impl Run<'_> {
                     if !self.compact(&request, budget).await? {
                         return if self.is_ending() { Ok(()) } else { self.failed(&error) };
                     }
-                    request = context::request(&self.session, &self.agent);
+                    request = context::request(&self.session, &self.agent, &self.files);
                 }
                 Called::Done(Err(error)) => return self.failed(&error),
             }
@@ -72,7 +76,7 @@ impl Run<'_> {
         if dropped == 0 {
             return Ok(false);
         }
-        let summing = context::summary_request(&self.session, &self.agent, dropped)?;
+        let summing = context::summary_request(&self.session, &self.agent, dropped, &self.files)?;
         let history = self.session.history().iter().take(dropped);
         let label = history.fold(Label::neutral(), |all, message| all.join(&message.label()));
         let (text, usage) = match self.complete(&summing, false).await? {
@@ -139,6 +143,7 @@ impl Run<'_> {
                     self.flush_said().await?;
                 }
                 () = tokio::time::sleep(time) => self.time_out()?,
+                () = sleep_until(self.typing_until) => self.show_typing(),
                 () = sleep_until(next_preview) => {
                     let text = grown.lock().unwrap_or_else(PoisonError::into_inner).clone();
                     if let Some(preview) = &preview {
@@ -183,13 +188,6 @@ impl Run<'_> {
         tracing::warn!(session = %self.key, error = ?error, "the model could not be asked");
         let text = error.public_text().to_owned();
         self.record(Entry::ModelFailed { error: error.kind(), text })
-    }
-}
-
-async fn sleep_until(at: Option<tokio::time::Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -7,27 +7,37 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Input, input::to_message, tools::ToolEnd};
+use super::{
+    Input,
+    media::Files,
+    tools::ToolEnd,
+    waiting::{Waiting, put},
+};
 use crate::{
     access::Principal,
     agent::QueueMode,
-    delivery::{Degraded, Preview, degrade, split},
+    delivery::{Messages, Preview, messages},
     error::{Error, ErrorKind, Result},
     event::EventKind,
     fault::Act,
     gateway::{AgentPlan, Answered, COLLECT_ABOVE, Directory, Hub, LEASE_TTL, Plan, Wake},
     hook::{HookContext, ReplyVerdict},
-    id::{Conversation, EventKey, MessageId, OutboundKey, Seq, SessionId, SessionKey, TurnId},
+    id::{
+        Conversation, ConversationKind, EventKey, MessageId, OutboundKey, Seq, SessionId,
+        SessionKey, TurnId,
+    },
     label::Label,
     message::{Action, Content, Message},
     provider::Usage,
-    store::{Batch, InputId, InputRow, Lease, LeaseName, NewOutbound, RecordWrite, SessionUpdate},
+    store::{Batch, InputId, Lease, LeaseName, NewOutbound, RecordWrite, SessionUpdate},
     time::{Cancel, Timestamp},
     turn::{Answer, Cause, Entry, Outcome, Phase, Session, Step, decode, encode},
 };
 
 /// From how many entries on after the last checkpoint another one is written.
 const CHECKPOINT_EVERY: u64 = 256;
+/// How often it is shown that an answer is being written: platforms show it for 5 s or longer.
+const TYPING_EVERY: Duration = Duration::from_secs(4);
 /// How many pending inputs are looked at together.
 const INPUTS_AT_ONCE: usize = 512;
 
@@ -95,7 +105,7 @@ pub(super) struct Run<'a> {
     committed: Seq,
     pending: Pending,
     /// Messages that wait for their turn, oldest first.
-    waiting: VecDeque<(InputRow, Input)>,
+    pub(super) waiting: VecDeque<Waiting>,
     /// The newest input that was put there.
     looked_to: InputId,
     /// Set when something may have come in since the inbox was last read.
@@ -106,6 +116,10 @@ pub(super) struct Run<'a> {
     more: bool,
     /// True until there is a trace of the crash that this run comes after.
     recovering: bool,
+    /// When it must be shown again that an answer is being written.
+    pub(super) typing_until: Option<tokio::time::Instant>,
+    /// The files that the model is shown.
+    pub(super) files: Files,
     /// Held while this is the one turn that may be what crashes the process.
     alone: Option<OwnedMutexGuard<()>>,
 }
@@ -141,6 +155,8 @@ pub(crate) async fn run(
         deferred: false,
         more: false,
         recovering: began == Began::AfterCrash,
+        typing_until: None,
+        files: Files::default(),
         alone: None,
     };
     if began == Began::AfterFailure && run.session.turn().is_some() {
@@ -214,6 +230,7 @@ impl Run<'_> {
                         self.woken();
                         continue;
                     }
+                    self.fetch_waiting().await;
                     if self.begin_next()? {
                         if self.recovering {
                             // A crash may come of this very message: leave a trace first.
@@ -230,6 +247,7 @@ impl Run<'_> {
                     }
                 }
                 Step::CallModel => {
+                    self.fetch_waiting().await;
                     self.join_waiting()?;
                     self.call_model().await?;
                 }
@@ -238,6 +256,7 @@ impl Run<'_> {
                 Step::Recover(calls) => self.recover(&calls).await?,
                 Step::Wait => self.wait().await?,
                 Step::Park => {
+                    self.fetch_waiting().await;
                     if self.unpark()? {
                         if self.recovering {
                             self.resume().await?;
@@ -410,7 +429,7 @@ impl Run<'_> {
                 Ok(Input::Control { command, principal, from }) => {
                     self.control(&row, command, &principal, &from)?;
                 }
-                Ok(input) => self.waiting.push_back((row, input)),
+                Ok(input) => put(&mut self.waiting, row, input),
                 Err(error) => {
                     tracing::error!(session = %self.key, error = ?error, "an input cannot be read");
                     self.pending.dead.push((row.id, error.to_string()));
@@ -422,10 +441,8 @@ impl Run<'_> {
             && !turn.is_ending()
         {
             let by = turn.principal().clone();
-            let replaced = self
-                .waiting
-                .iter()
-                .any(|(_, input)| principal_of(input) == Some(&by) && !input.is_passive());
+            let replaced =
+                self.waiting.iter().any(|one| one.principal() == Some(&by) && !one.is_passive());
             if replaced {
                 self.record(Entry::CancelRequested { by, superseded: true })?;
                 self.cancel.cancel();
@@ -442,22 +459,16 @@ impl Run<'_> {
         self.cancel = self.hub.stopping.child();
         self.open()?;
         // What starts no turn by itself goes into the history with the next one.
-        let passive_only = self.waiting.iter().all(|(_, input)| input.is_passive());
+        let passive_only = self.waiting.iter().all(Waiting::is_passive);
         if passive_only {
-            while let Some((row, input)) = self.waiting.pop_front() {
-                let message = noted(&row, &input);
-                self.record(Entry::Noted { message })?;
-                self.consume(row.id);
+            while let Some(one) = self.waiting.pop_front() {
+                self.record(Entry::Noted { message: one.message() })?;
+                self.pending.consumed.extend(one.rows());
             }
             return Ok(false);
         }
-        let Some(principal) = self
-            .waiting
-            .iter()
-            .find(|(_, i)| !i.is_passive())
-            .and_then(|(_, i)| principal_of(i))
-            .cloned()
-        else {
+        let active = self.waiting.iter().find(|one| !one.is_passive());
+        let Some(principal) = active.and_then(Waiting::principal).cloned() else {
             return Ok(false);
         };
         let mode = match self.agent.agent.queue {
@@ -467,20 +478,20 @@ impl Run<'_> {
         let (mut messages, mut inputs) = (Vec::new(), Vec::new());
         let (mut attributes, mut form) = (std::collections::BTreeMap::new(), None);
         let mut active = 0;
-        while let Some((_, input)) = self.waiting.front() {
-            let passive = input.is_passive();
-            let same = passive || principal_of(input) == Some(&principal);
+        while let Some(one) = self.waiting.front() {
+            let passive = one.is_passive();
+            let same = passive || one.principal() == Some(&principal);
             if !same || (active > 0 && !passive && mode == QueueMode::Followup) {
                 break;
             }
-            let Some((row, input)) = self.waiting.pop_front() else { break };
+            let Some(one) = self.waiting.pop_front() else { break };
             active += usize::from(!passive);
-            inputs.push(row.id);
-            if let Input::Message { inbound, format, .. } = &input {
+            inputs.extend(one.rows());
+            if let Input::Message { inbound, format, .. } = &one.input {
                 attributes.extend(inbound.attributes.clone());
                 form = format.clone().or(form);
             }
-            messages.push(noted(&row, &input));
+            messages.push(one.message());
         }
         self.record(Entry::Started {
             cause: Cause::Messages,
@@ -537,13 +548,13 @@ impl Run<'_> {
         let Some(principal) = self.session.turn().map(|turn| turn.principal().clone()) else {
             return taken;
         };
-        while let Some((_, input)) = self.waiting.front() {
-            if !input.is_passive() && principal_of(input) != Some(&principal) {
+        while let Some(one) = self.waiting.front() {
+            if !one.is_passive() && one.principal() != Some(&principal) {
                 break;
             }
-            let Some((row, input)) = self.waiting.pop_front() else { break };
-            taken.0.push(noted(&row, &input));
-            taken.1.push(row.id);
+            let Some(one) = self.waiting.pop_front() else { break };
+            taken.0.push(one.message());
+            taken.1.extend(one.rows());
         }
         taken
     }
@@ -594,6 +605,7 @@ impl Run<'_> {
             },
             () = wake.woken() => self.woken(),
             () = tokio::time::sleep(time) => self.time_out()?,
+            () = sleep_until(self.typing_until) => self.show_typing(),
         }
         Ok(())
     }
@@ -620,6 +632,7 @@ impl Run<'_> {
         let turn = self.session.turn().ok_or_else(|| Error::internal("there is no turn to end"))?;
         let (id, usage, principal) = (turn.id(), *turn.usage(), turn.principal().clone());
         let (turn_keys, preview) = (turn.keys().to_vec(), turn.preview().cloned());
+        let answers = self.answers();
         let inputs = turn.inputs().to_vec();
         let approvals: Vec<_> = self.session.asks();
         let reply = match &outcome {
@@ -635,7 +648,7 @@ impl Run<'_> {
         self.hub.delivery.grown(self.key.conversation());
         self.record(Entry::Ended { outcome: outcome.clone() })?;
         if let Some(text) = &reply {
-            self.reply(text, preview);
+            self.reply(text, preview, answers);
         }
         if outcome == Outcome::Poisoned {
             let reason = "work on it ended in a crash three times";
@@ -678,11 +691,14 @@ impl Run<'_> {
 
     /// Queues a reply to the session's own conversation; a message that showed it growing becomes its
     /// first piece.
-    fn reply(&mut self, text: &str, preview: Option<OutboundKey>) {
+    fn reply(&mut self, text: &str, preview: Option<OutboundKey>, answers: Option<MessageId>) {
         let place = self.key.conversation().clone();
         let base = OutboundKey::derive(self.key, self.session.seq(), 0);
         let first = self.pending.outbox.len();
         self.say(&place, &base, vec![Content::text(text)]);
+        if let Some(row) = self.pending.outbox.get_mut(first) {
+            as_answer(row, answers);
+        }
         if let (Some(preview), Some(row)) = (preview, self.pending.outbox.get_mut(first))
             && let Action::Send { content, .. } = &row.action
         {
@@ -690,6 +706,13 @@ impl Run<'_> {
             row.action = Action::Edit { message: MessageId::new(""), content: content.clone() };
             row.edits = Some(preview);
         }
+    }
+
+    /// The message that a reply visibly answers: among several people it would not be clear.
+    fn answers(&self) -> Option<MessageId> {
+        let group = self.key.conversation().kind == ConversationKind::Group;
+        let turn = self.session.turn().filter(|_| group)?;
+        turn.answers().cloned()
     }
 
     /// How the reply is shown while it grows, if it is.
@@ -717,7 +740,11 @@ impl Run<'_> {
                 let seq = self.session.seq().next();
                 let key = OutboundKey::derive(self.key, seq, 0);
                 self.record(Entry::Previewed { key: key.clone() })?;
+                let (first, answers) = (self.pending.outbox.len(), self.answers());
                 self.say(&place, &key, vec![Content::text(shown)]);
+                if let Some(row) = self.pending.outbox.get_mut(first) {
+                    as_answer(row, answers);
+                }
                 self.flush().await?;
             }
         }
@@ -728,8 +755,27 @@ impl Run<'_> {
     /// that no channel serves read their answers elsewhere.
     pub(super) fn say(&mut self, to: &Conversation, base: &OutboundKey, content: Vec<Content>) {
         let Some(capabilities) = self.plan.capabilities(&to.account).cloned() else { return };
-        let rows = rows(to, self.key, base, content, &capabilities, self.hub.now());
-        self.pending.outbox.extend(rows);
+        let row = |(index, content): (usize, Vec<Content>)| {
+            let key = if index == 0 {
+                base.clone()
+            } else {
+                OutboundKey::digest(&format!("piece\0{base}\0{index}"))
+            };
+            NewOutbound {
+                key: key.clone(),
+                conversation: to.clone(),
+                session: Some(self.key.clone()),
+                action: Action::Send { key, content, reply_to: None },
+                group: base.clone(),
+                edits: None,
+                at: self.hub.now(),
+            }
+        };
+        let Messages { messages, losses } = messages(content, &capabilities);
+        if !losses.is_empty() {
+            tracing::debug!(conversation = %to, ?losses, "the channel shows less than was said");
+        }
+        self.pending.outbox.extend(messages.into_iter().enumerate().map(row));
     }
 
     fn tell_owner_poisoned(&mut self, start: Seq) {
@@ -745,16 +791,24 @@ impl Run<'_> {
         self.say(&owner, &key, vec![Content::text(text)]);
     }
 
-    /// Shows that an answer is being written, where the channel can.
-    pub(super) fn show_typing(&self) {
+    /// Shows that an answer is being written, where the channel can, and says when to show it again.
+    pub(super) fn show_typing(&mut self) {
         let place = self.key.conversation();
         if self.plan.capabilities(&place.account).is_some_and(|capabilities| capabilities.typing) {
             self.hub.delivery.hint(place, Action::Typing);
+            self.typing_until = Some(tokio::time::Instant::now() + TYPING_EVERY);
         }
     }
 
     pub(super) fn emit(&self, kind: EventKind) {
         self.hub.emit(self.key, self.session.turn().map(|turn| turn.id()), kind);
+    }
+}
+
+/// Makes a message that is sent the answer to another.
+fn as_answer(row: &mut NewOutbound, message: Option<MessageId>) {
+    if let Action::Send { reply_to, .. } = &mut row.action {
+        *reply_to = message;
     }
 }
 
@@ -767,72 +821,10 @@ fn acts(entries: &[(Seq, Timestamp, Entry)], dead_letters: bool, controls: bool)
     acts
 }
 
-/// The rows that bring `content` to a conversation.
-fn rows(
-    to: &Conversation,
-    session: &SessionKey,
-    base: &OutboundKey,
-    content: Vec<Content>,
-    capabilities: &crate::channel::Capabilities,
-    at: Timestamp,
-) -> Vec<NewOutbound> {
-    let Degraded { content, losses } = degrade(&content, capabilities);
-    if !losses.is_empty() {
-        tracing::debug!(conversation = %to, ?losses, "the channel shows less than was said");
+/// Completes at a moment; never without one.
+pub(super) async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
-    // Text is split; what belongs to it, such as buttons, goes with the last piece.
-    let mut messages: Vec<Vec<Content>> = Vec::new();
-    for one in content {
-        match one {
-            Content::Text { text } => {
-                // Platforms refuse what shows nothing.
-                let pieces = split(&text, capabilities.max_text);
-                let pieces = pieces.into_iter().filter(|piece| !piece.trim().is_empty());
-                messages.extend(pieces.map(|piece| vec![Content::text(piece)]));
-            }
-            other => match messages.last_mut() {
-                Some(last) => last.push(other),
-                None => messages.push(vec![other]),
-            },
-        }
-    }
-    let row = |(index, content): (usize, Vec<Content>)| {
-        let key = if index == 0 {
-            base.clone()
-        } else {
-            OutboundKey::digest(&format!("piece\0{base}\0{index}"))
-        };
-        NewOutbound {
-            key: key.clone(),
-            conversation: to.clone(),
-            session: Some(session.clone()),
-            action: Action::Send { key, content, reply_to: None },
-            group: base.clone(),
-            edits: None,
-            at,
-        }
-    };
-    messages.into_iter().enumerate().map(row).collect()
-}
-
-fn principal_of(input: &Input) -> Option<&Principal> {
-    match input {
-        Input::Message { principal, .. } | Input::Control { principal, .. } => Some(principal),
-        Input::Note { .. } => None,
-    }
-}
-
-fn noted(row: &InputRow, input: &Input) -> Message {
-    match input {
-        Input::Message { inbound, principal, label, .. } => {
-            to_message(inbound, principal, label, row.at)
-        }
-        Input::Note { text } => note(text),
-        Input::Control { command, .. } => note(&format!("{command:?}")),
-    }
-}
-
-fn note(text: &str) -> Message {
-    let content = Content::text(text);
-    Message::Note { parts: vec![crate::message::Part { content, label: Label::system() }] }
 }

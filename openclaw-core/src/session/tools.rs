@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{approvals::Ask, run::Run};
+use super::{approvals::Ask, media::keep_all, run::Run};
 use crate::{
     error::{Error, Result},
     event::EventKind,
@@ -373,8 +373,12 @@ impl Run<'_> {
         self.emit(EventKind::ToolStarted { call: call.id, tool: call.tool.clone() });
         let (tool, id, faults) = (Arc::clone(&plan.tool), call.id, self.hub.faults.clone());
         let timeout = plan.spec.timeout.unwrap_or(DEFAULT_TOOL_TIMEOUT);
+        let blobs = self.hub.blobs.clone();
         self.running.spawn(async move {
-            let result = attend(tool, cx, timeout, faults).await;
+            let mut result = attend(tool, cx, timeout, faults.clone()).await;
+            if let Ended::Answered(Ok(output)) = &mut result {
+                keep_all(blobs.as_deref(), &faults, output.all_content()).await;
+            }
             ToolEnd { call: id, result }
         });
         Ok(())

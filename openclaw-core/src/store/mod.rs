@@ -8,7 +8,7 @@ mod lease_table;
 mod rows;
 mod rules;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -22,6 +22,7 @@ pub use rows::{
 pub use rules::{DROPPED, KEY_RETENTION, check_entries, no_such_outbound};
 
 use crate::{
+    blobs::Blobs,
     error::Result,
     id::{AccountId, Conversation, NodeId, Seq, SessionKey},
     time::Timestamp,
@@ -169,4 +170,8 @@ pub trait Store: SessionStore + OutboxStore + RecordStore {
     fn is_ephemeral(&self) -> bool {
         false
     }
+
+    /// Where files are kept that belong to what is stored. `None`: nowhere; then files that people send
+    /// are not taken in, and agents are told so.
+    fn blobs(&self) -> Option<Arc<dyn Blobs>>;
 }

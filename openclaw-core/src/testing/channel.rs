@@ -15,6 +15,7 @@ use async_trait::async_trait;
 
 use crate::{
     channel::Channel,
+    http_client::HttpClient,
     id::{Conversation, MessageId},
 };
 
@@ -29,6 +30,11 @@ pub use recording::{RecordingIngress, context};
 pub trait Platform: Send + Sync + 'static {
     /// The channel under test; the same one at every call.
     fn channel(&self) -> Arc<dyn Channel>;
+
+    /// The HTTP client that the channel is given, if it needs one.
+    fn http(&self) -> Option<Arc<dyn HttpClient>> {
+        None
+    }
 
     /// The conversation number `index`, each another place; `None` if there are not so many. There
     /// is always number 0.

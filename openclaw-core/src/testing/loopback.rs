@@ -617,7 +617,7 @@ mod tests {
         door: &RecordingIngress,
         app: impl Future<Output = T>,
     ) -> T {
-        let cx = context(door);
+        let cx = context(door, platform.id(), None);
         let echo = async {
             for count in 1.. {
                 let accepted = door.wait_accepted(count).await;
@@ -660,7 +660,7 @@ mod tests {
     #[tokio::test]
     async fn a_button_is_pressed_by_its_label() {
         let (platform, door) = (Loopback::new(), RecordingIngress::new());
-        let (cx, me) = (context(&door), platform.person("me"));
+        let (cx, me) = (context(&door, platform.id(), None), platform.person("me"));
         let button = Button { label: "Yes".into(), token: "t1".into() };
         let content = vec![Content::Buttons { rows: vec![vec![button]] }];
         let ask = Action::Send { key: "k".into(), content, reply_to: None };
@@ -678,7 +678,7 @@ mod tests {
     #[tokio::test]
     async fn faults_do_what_they_say() {
         let (platform, door) = (Loopback::new(), RecordingIngress::new());
-        let (cx, me) = (context(&door), platform.person("me"));
+        let (cx, me) = (context(&door, platform.id(), None), platform.person("me"));
         let to = me.conversation();
         platform.fail_next(1);
         assert!(platform.perform(&cx, to, &text("1", "a")).await.unwrap_err().is_transient());
@@ -711,7 +711,7 @@ mod tests {
     async fn media_is_fetched_by_its_handle() {
         let (platform, door) = (Loopback::new(), RecordingIngress::new());
         platform.upload("h", "1234");
-        let cx = context(&door);
+        let cx = context(&door, platform.id(), None);
         assert_eq!(platform.fetch_media(&cx, "h", 4).await.unwrap(), "1234");
         let kinds = [
             platform.fetch_media(&cx, "h", 3).await.unwrap_err().kind(),

@@ -50,6 +50,12 @@ impl ToolOutput {
         Self { question: Some(vec![question.into()]), ..Self::default() }
     }
 
+    /// All that it made, wherever it goes.
+    pub(crate) fn all_content(&mut self) -> impl Iterator<Item = &mut Content> {
+        let sent = self.outgoing.iter_mut().flat_map(|out| &mut out.content);
+        self.content.iter_mut().chain(sent).chain(self.question.iter_mut().flatten())
+    }
+
     /// Adds a message to send.
     #[must_use]
     pub fn send(mut self, to: Conversation, content: impl Into<Content>) -> Self {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     access::Principal,
     error::{Error, ErrorKind, Result},
-    id::{ApprovalId, CallId, EventKey, OutboundKey, Seq, SessionId, TurnId},
+    id::{ApprovalId, CallId, EventKey, MessageId, OutboundKey, Seq, SessionId, TurnId},
     label::{Integrity, Label},
     message::{Call, Content, Message, Part},
     policy::{CallHash, Task, Verdict, canonical},
@@ -90,6 +90,7 @@ pub struct Turn {
     attributes: Arc<BTreeMap<String, String>>,
     format: Option<ResponseFormat>,
     keys: Vec<EventKey>,
+    answers: Option<MessageId>,
     task: Task,
     calls: Vec<CallState>,
     asks: Vec<AskedCall>,
@@ -130,6 +131,11 @@ impl Turn {
     /// The events that it answers.
     pub fn keys(&self) -> &[EventKey] {
         &self.keys
+    }
+
+    /// The platform's id of the newest message that it answers, where there is one.
+    pub fn answers(&self) -> Option<&MessageId> {
+        self.answers.as_ref()
     }
 
     /// What the request carries for tools.
@@ -263,8 +269,11 @@ impl Turn {
     /// Takes note of the events, and of what the principal said in their own words.
     fn hear(&mut self, messages: &[Message]) {
         for message in messages {
-            let Message::User { from, parts, key, .. } = message else { continue };
+            let Message::User { from, parts, key, message, .. } = message else { continue };
             self.keys.extend(key.clone());
+            if message.is_some() {
+                self.answers.clone_from(message);
+            }
             for part in parts {
                 let own = *from == self.principal && part.label.integrity >= Integrity::User;
                 if let (true, Some(text)) = (own, part.content.as_text()) {
@@ -564,6 +573,7 @@ impl Session {
             attributes: Arc::new(attributes.clone()),
             format: format.clone(),
             keys: Vec::new(),
+            answers: None,
             task: Task::new(),
             calls: Vec::new(),
             asks: Vec::new(),

@@ -3,8 +3,10 @@
 mod approvals;
 mod channels;
 mod conversation;
+mod events;
 mod hostile;
 mod limits;
+mod media;
 mod restarts;
 mod tools;
 

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::{ErrorKind as Io, Write as _},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -20,7 +20,7 @@ use super::blocking;
 /// [`Blobs`] in a folder: `ab/abcd…`, one file a blob.
 ///
 /// A file appears under its name only once its bytes are on the disk. What a crash left half done is
-/// removed when the folder is opened. The time a blob was stored is its file's time.
+/// removed when the folder is first written to. The time a blob was stored is its file's time.
 #[derive(Clone)]
 pub struct FileBlobs {
     folder: Arc<Folder>,
@@ -31,36 +31,17 @@ pub struct FileBlobs {
 struct Folder {
     path: PathBuf,
     quota: Option<u64>,
-    /// Bytes of all blobs. Held while files come and go, so that the sum stays true.
-    used: Mutex<u64>,
+    /// Bytes of all blobs, once they were counted. Held while files come and go, so that the sum stays
+    /// true.
+    used: Mutex<Option<u64>>,
 }
 
 impl FileBlobs {
-    /// Opens the folder, or makes it. With a quota, refuses what would bring all blobs above it.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidConfig`] if the folder cannot be used.
-    pub async fn open(path: impl Into<PathBuf>, quota: Option<u64>) -> Result<Self> {
-        let path = path.into();
-        blocking(move || {
-            let unusable = |e: std::io::Error| {
-                Error::config(format!("{}: the folder cannot be used: {e}", path.display()))
-            };
-            fs::create_dir_all(path.join(PARTIAL)).map_err(unusable)?;
-            for left in fs::read_dir(path.join(PARTIAL)).map_err(unusable)? {
-                fs::remove_file(left.map_err(unusable)?.path()).map_err(unusable)?;
-            }
-            let mut used = 0;
-            each_blob(&path, |_, file| {
-                used += file.metadata()?.len();
-                Ok(())
-            })
-            .map_err(unusable)?;
-            sync_folder(&path).map_err(unusable)?;
-            let folder = Folder { path: path.clone(), quota, used: Mutex::new(used) };
-            Ok(Self { folder: Arc::new(folder), clock: Arc::new(SystemClock) })
-        })
-        .await
+    /// The blobs in the folder `path`, which is made when the first one is put. With a quota, refuses
+    /// what would bring all blobs above it.
+    pub fn new(path: impl Into<PathBuf>, quota: Option<u64>) -> Self {
+        let folder = Folder { path: path.into(), quota, used: Mutex::new(None) };
+        Self { folder: Arc::new(folder), clock: Arc::new(SystemClock) }
     }
 
     /// The same blobs, stored at the times of this clock.
@@ -115,6 +96,32 @@ fn each_blob(
 }
 
 impl Folder {
+    /// How many bytes there are. Makes the folder ready for writing the first time.
+    fn used(&self) -> Result<MutexGuard<'_, Option<u64>>> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.is_none() {
+            let counted = self.prepare().map_err(|e| {
+                Error::config(format!("{}: the folder cannot be used: {e}", self.path.display()))
+            })?;
+            *used = Some(counted);
+        }
+        Ok(used)
+    }
+
+    fn prepare(&self) -> std::io::Result<u64> {
+        fs::create_dir_all(self.path.join(PARTIAL))?;
+        for left in fs::read_dir(self.path.join(PARTIAL))? {
+            fs::remove_file(left?.path())?;
+        }
+        let mut used = 0;
+        each_blob(&self.path, |_, file| {
+            used += file.metadata()?.len();
+            Ok(())
+        })?;
+        sync_folder(&self.path)?;
+        Ok(used)
+    }
+
     /// The folder that a blob is in, and its file there.
     fn place(&self, id: &BlobId) -> (PathBuf, PathBuf) {
         let group = self.path.join(id.as_str().get(..2).unwrap_or_default());
@@ -125,7 +132,8 @@ impl Folder {
     fn put(&self, bytes: &[u8], now: Timestamp) -> Result<BlobId> {
         let id = BlobId::of(bytes);
         let (group, path) = self.place(&id);
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.used()?;
+        let used = guard.get_or_insert(0);
         let old = match fs::metadata(&path) {
             Ok(found) => found.len(),
             Err(error) if error.kind() == Io::NotFound => 0,
@@ -196,7 +204,8 @@ impl Folder {
 
     fn remove(&self, id: &BlobId) -> Result<()> {
         let (_, path) = self.place(id);
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.used()?;
+        let used = guard.get_or_insert(0);
         let size = match fs::metadata(&path) {
             Ok(found) => found.len(),
             Err(error) if error.kind() == Io::NotFound => return Ok(()),
@@ -210,6 +219,7 @@ impl Folder {
     /// The blobs stored before `before`.
     fn older(&self, before: Timestamp) -> Result<Vec<BlobId>> {
         let mut older = Vec::new();
+        drop(self.used()?);
         each_blob(&self.path, |id, file| {
             if stored_at(file.metadata()?.modified()?) < before {
                 older.push(id);
@@ -223,7 +233,8 @@ impl Folder {
     /// Removes `id` unless it was put again since.
     fn remove_older(&self, id: &BlobId, before: Timestamp) -> Result<bool> {
         let (_, path) = self.place(id);
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.used()?;
+        let used = guard.get_or_insert(0);
         let Ok(found) = fs::metadata(&path) else { return Ok(false) };
         if stored_at(found.modified().map_err(failed)?) >= before {
             return Ok(false);

@@ -24,6 +24,13 @@ pub struct SqliteConfig {
     /// The largest that the file may become, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<u64>,
+    /// The folder that files are kept in; unless said otherwise it is called as the database, with
+    /// `.blobs` behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blobs: Option<PathBuf>,
+    /// The most that all files together may take, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_blob_bytes: Option<u64>,
     /// How many reads are served at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readers: Option<usize>,
@@ -35,6 +42,12 @@ impl SqliteConfig {
         let mut builder = Sqlite::builder(&self.path);
         if let Some(bytes) = self.max_bytes {
             builder = builder.max_bytes(bytes);
+        }
+        if let Some(folder) = &self.blobs {
+            builder = builder.blobs(folder);
+        }
+        if let Some(bytes) = self.max_blob_bytes {
+            builder = builder.max_blob_bytes(bytes);
         }
         if let Some(threads) = self.readers {
             builder = builder.readers(threads);

@@ -74,6 +74,7 @@ struct Shared {
     readers: Readers,
     leases: Arc<Mutex<LeaseTable>>,
     checked: Arc<OnceLock<Findings>>,
+    blobs: FileBlobs,
 }
 
 /// How to open a [`Sqlite`].
@@ -81,6 +82,8 @@ struct Shared {
 pub struct Builder {
     path: PathBuf,
     max_bytes: Option<u64>,
+    blobs: Option<PathBuf>,
+    max_blob_bytes: Option<u64>,
     readers: usize,
     clock: Arc<dyn Clock>,
     synchronous: &'static str,
@@ -92,6 +95,21 @@ impl Builder {
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = Some(bytes);
+        self
+    }
+
+    /// The folder that files are kept in; unless said otherwise it is called as the database, with
+    /// `.blobs` behind it.
+    #[must_use]
+    pub fn blobs(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.blobs = Some(folder.into());
+        self
+    }
+
+    /// Refuses with [`ErrorKind::Exhausted`] files that would bring all of them above this.
+    #[must_use]
+    pub fn max_blob_bytes(mut self, bytes: u64) -> Self {
+        self.max_blob_bytes = Some(bytes);
         self
     }
 
@@ -162,6 +180,12 @@ impl Builder {
             .name("sqlite-checkpoint".into())
             .spawn(move || writer::checkpoints(&beside, &wanted))
             .kind(ErrorKind::Unavailable)?;
+        let folder = self.blobs.unwrap_or_else(|| {
+            let mut name = path.clone().into_os_string();
+            name.push(".blobs");
+            name.into()
+        });
+        let blobs = FileBlobs::new(folder, self.max_blob_bytes).with_clock(Arc::clone(&self.clock));
         let writer = Writer::new(opened, Arc::clone(&leases), self.clock, checkpoint)?;
         let checked = Arc::new(OnceLock::new());
         if unclean {
@@ -172,7 +196,7 @@ impl Builder {
                 .kind(ErrorKind::Unavailable)?;
         }
         let readers = Readers::start(&path, self.readers)?;
-        Ok((Sqlite(Arc::new(Shared { path, jobs, readers, leases, checked })), writer))
+        Ok((Sqlite(Arc::new(Shared { path, jobs, readers, leases, checked, blobs })), writer))
     }
 }
 
@@ -207,6 +231,8 @@ impl Sqlite {
         Builder {
             path: path.into(),
             max_bytes: None,
+            blobs: None,
+            max_blob_bytes: None,
             readers: 2,
             clock: Arc::new(SystemClock),
             synchronous: "FULL",

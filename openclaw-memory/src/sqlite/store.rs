@@ -1,9 +1,10 @@
 //! The traits, each method handed to the writer or to a reader.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use openclaw_core::{
     AccountId, Conversation, NodeId, OutboundKey, Result, Seq, SessionKey, async_trait,
+    blobs::Blobs,
     store::{
         AcceptLimits, AcceptOutcome, Batch, DeadLetter, InputId, InputRow, Lease, LeaseName,
         LogRow, NewInput, NewOutbound, OutboundId, OutboundRow, OutboxStore, Record, RecordKey,
@@ -164,4 +165,9 @@ impl RecordStore for Sqlite {
     }
 }
 
-impl Store for Sqlite {}
+impl Store for Sqlite {
+    /// In a folder beside the file, made when the first one is kept.
+    fn blobs(&self) -> Option<Arc<dyn Blobs>> {
+        Some(Arc::new(self.0.blobs.clone()))
+    }
+}

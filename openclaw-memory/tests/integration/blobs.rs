@@ -16,11 +16,11 @@ struct Fixture(TempDir);
 #[async_trait]
 impl BlobsFixture for Fixture {
     async fn open(&self) -> Result<Arc<dyn Blobs>> {
-        Ok(Arc::new(FileBlobs::open(self.0.path(), None).await?))
+        Ok(Arc::new(FileBlobs::new(self.0.path(), None)))
     }
 
     async fn open_limited(&self, bytes: u64) -> Result<Option<Arc<dyn Blobs>>> {
-        Ok(Some(Arc::new(FileBlobs::open(self.0.path(), Some(bytes)).await?)))
+        Ok(Some(Arc::new(FileBlobs::new(self.0.path(), Some(bytes)))))
     }
 
     async fn damage(&self, id: &BlobId) -> Result<bool> {
@@ -45,13 +45,13 @@ async fn blobs_in_a_folder_conform() {
 #[tokio::test]
 async fn what_a_crash_left_half_written_is_removed_and_not_counted() {
     let folder = tempfile::tempdir().unwrap();
-    let blobs = FileBlobs::open(folder.path(), Some(10)).await.unwrap();
+    let blobs = FileBlobs::new(folder.path(), Some(10));
     let kept = blobs.put("12345".into()).await.unwrap();
     let left = folder.path().join("partial").join("left");
     std::fs::write(&left, "half a blob").unwrap();
-    let blobs = FileBlobs::open(folder.path(), Some(10)).await.unwrap();
-    assert!(!left.exists());
+    let blobs = FileBlobs::new(folder.path(), Some(10));
     blobs.put("67890".into()).await.unwrap();
+    assert!(!left.exists());
     assert!(blobs.put("x".into()).await.is_err());
     assert_eq!(blobs.get(&kept).await.unwrap(), "12345");
 }
@@ -59,7 +59,7 @@ async fn what_a_crash_left_half_written_is_removed_and_not_counted() {
 #[tokio::test]
 async fn putting_again_saves_a_blob_from_a_sweep_of_older_ones() {
     let folder = tempfile::tempdir().unwrap();
-    let blobs = FileBlobs::open(folder.path(), None).await.unwrap();
+    let blobs = FileBlobs::new(folder.path(), None);
     let id = blobs.put("again".into()).await.unwrap();
     let path = folder.path().join(&id.as_str()[..2]).join(id.as_str());
     let long_ago = std::time::SystemTime::UNIX_EPOCH;

@@ -7,6 +7,10 @@ mod sessions;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{LeaseTable, Store};
+use crate::blobs::{Blobs, InMemoryBlobs};
+
+/// How many bytes of files are kept at most.
+const MAX_BLOB_BYTES: u64 = 256 << 20;
 
 /// Keeps everything in memory and forgets it with the last clone: for tests, and for gateways that
 /// said they are ephemeral.
@@ -24,7 +28,7 @@ use super::{LeaseTable, Store};
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct InMemory(Arc<Mutex<State>>);
+pub struct InMemory(Arc<Mutex<State>>, InMemoryBlobs);
 
 struct State {
     leases: LeaseTable,
@@ -36,12 +40,14 @@ struct State {
 impl InMemory {
     /// An empty store.
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(State {
+        let state = State {
             leases: LeaseTable::starting_after(0),
             sessions: sessions::Sessions::default(),
             outbox: outbox::Outbox::default(),
             records: records::Records::default(),
-        })))
+        };
+        let blobs = InMemoryBlobs::new().with_quota(MAX_BLOB_BYTES);
+        Self(Arc::new(Mutex::new(state)), blobs)
     }
 
     /// The state. Every change checks first and then cannot fail, so that a panic elsewhere in a
@@ -66,5 +72,9 @@ impl std::fmt::Debug for InMemory {
 impl Store for InMemory {
     fn is_ephemeral(&self) -> bool {
         true
+    }
+
+    fn blobs(&self) -> Option<Arc<dyn Blobs>> {
+        Some(Arc::new(self.1.clone()))
     }
 }

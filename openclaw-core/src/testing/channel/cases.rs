@@ -78,7 +78,8 @@ impl<P: Platform> Case<P> {
             reason = "a fixture without it is wrong; suites report panics"
         )]
         let here = here.expect("the platform has a conversation number 0");
-        Self { channel, cx: context(&door), door, here, platform }
+        let cx = context(&door, channel.id(), platform.http());
+        Self { channel, cx, door, here, platform }
     }
 
     fn can(&self) -> &Capabilities {

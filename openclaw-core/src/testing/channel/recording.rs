@@ -9,12 +9,15 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::{
-    channel::{Accepted, ChannelContext, Refusal},
+    channel::{Accepted, ChannelContext, ChannelState, Refusal},
     error::{Error, ErrorKind, Result},
     event::{EventKind, Events},
+    fault::Faults,
     gateway::{Accept, Ingress},
-    id::{EventKey, SessionKey, TurnId},
+    http_client::HttpClient,
+    id::{AccountId, EventKey, SessionKey, TurnId},
     message::Inbound,
+    store::{InMemory, Store as _},
     time::{Cancel, SystemClock},
 };
 
@@ -48,15 +51,23 @@ struct State {
     refuse: Option<Refusal>,
 }
 
-/// A context for calls of a channel: its events go to `recording`, its clock is the system's, it has
-/// no HTTP client, and it is never cancelled but by [`ChannelContext::cancel`].
-pub fn context(recording: &RecordingIngress) -> ChannelContext {
+/// A context for calls of the channel of `account`: its events go to `recording`, its clock is the
+/// system's, files and state are kept in memory, and it is never cancelled but by
+/// [`ChannelContext::cancel`].
+pub fn context(
+    recording: &RecordingIngress,
+    account: &AccountId,
+    http: Option<Arc<dyn HttpClient>>,
+) -> ChannelContext {
+    let store = InMemory::new();
     ChannelContext {
         ingress: Ingress::new(Arc::new(recording.clone())),
-        http: None,
+        http,
         clock: Arc::new(SystemClock),
         cancel: Cancel::new(),
         events: recording.0.events.clone(),
+        blobs: store.blobs(),
+        state: ChannelState::new(Arc::new(store), account.clone(), Faults::default()),
     }
 }
 

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use super::StoreFixture;
 use crate::{
+    blobs::Blobs,
     error::{ErrorKind, Result},
     id::{AccountId, Conversation, EventKey, NodeId, OutboundKey, Seq, SessionKey},
     store::{
@@ -472,7 +473,11 @@ impl RecordStore for Faulty {
     }
 }
 
-impl Store for Faulty {}
+impl Store for Faulty {
+    fn blobs(&self) -> Option<Arc<dyn Blobs>> {
+        self.inner.blobs()
+    }
+}
 
 /// Opens one [`Faulty`] store again and again.
 pub struct FaultyFixture(Faulty);

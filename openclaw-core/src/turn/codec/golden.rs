@@ -75,6 +75,7 @@ fn said(text: &str) -> Message {
         at: Timestamp(1_780_315_200_000),
         parts: vec![part(text, Label::user("owner"))],
         key: Some(EventKey::message("telegram:main:direct:7", "41")),
+        message: None,
     }
 }
 

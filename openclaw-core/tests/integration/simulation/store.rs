@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use openclaw_core::{
     AccountId, Conversation, NodeId, OutboundKey, Result, Seq, SessionKey, async_trait,
+    blobs::Blobs,
     store::{
         AcceptLimits, AcceptOutcome, Batch, DeadLetter, InMemory, InputId, InputRow, Lease,
         LeaseName, LogRow, NewInput, NewOutbound, OutboundId, OutboundRow, OutboxStore, Record,
@@ -211,4 +212,8 @@ impl RecordStore for SimStore {
     }
 }
 
-impl Store for SimStore {}
+impl Store for SimStore {
+    fn blobs(&self) -> Option<Arc<dyn Blobs>> {
+        self.inner.blobs()
+    }
+}

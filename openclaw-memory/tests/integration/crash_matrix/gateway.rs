@@ -9,13 +9,15 @@ use openclaw_core::{
     access::Access,
     agent::Agent,
     async_trait,
+    bytes::Bytes,
     channel::{
-        Capabilities, Channel, ChannelContext, Delivery, Extras, Lookup, TextLimit, TextUnit,
+        Capabilities, Channel, ChannelContext, Delivery, Extras, FetchMedia, Lookup, TextLimit,
+        TextUnit,
     },
     delivery::{OnUnknown, Preview},
     event::EventKind,
     gateway::Binding,
-    message::{Action, Inbound, Receipt, Sender, Sent, plain_text},
+    message::{Action, Content, Inbound, Media, MediaSource, Receipt, Sender, Sent, plain_text},
     policy::Permission,
     provider::{
         CallContext, ChatMessage, CompletionEvent, CompletionRequest, CompletionStream,
@@ -137,7 +139,9 @@ impl Channel for Platform {
                     let key = EventKey::message(&event.peer, &event.offset.to_string());
                     let place = Conversation::direct(self.id.clone(), event.peer.as_str());
                     let sender = Sender { id: event.peer.as_str().into(), name: None };
-                    Inbound::message(key, place, sender, [event.text])
+                    let picture = event.text.contains("[[look").then(picture);
+                    let said = picture.into_iter().chain([event.text.into()]);
+                    Inbound::message(key, place, sender, said)
                 };
                 for accepted in
                     cx.ingress().accept(events.into_iter().map(inbound).collect()).await?
@@ -147,6 +151,7 @@ impl Channel for Platform {
                 self.wire.point("before acknowledging");
                 self.wire.ask::<()>(&Request::Acknowledge { account: account.clone(), offset });
                 self.wire.point("after acknowledging");
+                cx.state().set("offset", Some(&offset.to_string())).await?;
             }
             tokio::select! {
                 () = cx.cancel().cancelled() => return Ok(()),
@@ -189,9 +194,25 @@ impl Channel for Platform {
 
     fn extras(&self) -> Extras<'_> {
         match self.id.channel() {
-            "search" => Extras::default().lookup(self),
-            _ => Extras::default(),
+            "search" => Extras::default().fetch_media(self).lookup(self),
+            _ => Extras::default().fetch_media(self),
         }
+    }
+}
+
+fn picture() -> Content {
+    Content::Media(Media {
+        mime: "image/png".into(),
+        source: MediaSource::Remote { handle: "picture".into() },
+        name: None,
+        bytes: None,
+    })
+}
+
+#[async_trait]
+impl FetchMedia for Platform {
+    async fn fetch_media(&self, _: &ChannelContext, handle: &str, _: u64) -> Result<Bytes> {
+        Ok(handle.to_owned().into())
     }
 }
 
@@ -277,7 +298,9 @@ impl Provider for Model {
             "grow" => return Ok(self.growing()),
             _ => {}
         }
-        Scripted::from_fn(move |_| answer(&word, &what, &after)).stream(cx, request).await
+        Scripted::from_fn(move |request| answer(request, &word, &what, &after))
+            .stream(cx, request)
+            .await
     }
 }
 
@@ -323,7 +346,21 @@ fn understood(request: &CompletionRequest) -> (String, String, Vec<ChatMessage>)
     ("say".into(), "nothing".into(), Vec::new())
 }
 
-fn answer(word: &str, what: &str, after: &[ChatMessage]) -> Result<Step> {
+/// How many pictures the model is shown.
+fn pictures(request: &CompletionRequest) -> usize {
+    let contents = request.messages.iter().filter_map(|message| match message {
+        ChatMessage::User { content } => Some(content),
+        _ => None,
+    });
+    contents.flatten().filter(|content| matches!(content, Content::Media(_))).count()
+}
+
+fn answer(
+    request: &CompletionRequest,
+    word: &str,
+    what: &str,
+    after: &[ChatMessage],
+) -> Result<Step> {
     let calls = after
         .iter()
         .any(|m| matches!(m, ChatMessage::Assistant { calls, .. } if !calls.is_empty()));
@@ -337,6 +374,7 @@ fn answer(word: &str, what: &str, after: &[ChatMessage]) -> Result<Step> {
     if !calls {
         let step = Step::new();
         return Ok(match word {
+            "look" => Step::text(format!("saw {} of {what}", pictures(request))),
             "fail" => return Err(Error::new(ErrorKind::InvalidInput, "no")),
             "long" => {
                 let piece = |n| format!("piece {n} of {what} {}", "x".repeat(70));

@@ -114,6 +114,8 @@ fn lines(world: &World) -> Vec<Line> {
         ("p2", "keyed:main", "refuse", "[[say after]]".into(), |w| {
             sees(w, "keyed:main", "boss", "could not be delivered")
         }),
+        // A picture, which must be fetched and kept.
+        ("i1", "search:main", "eye", "[[look here]]".into(), always),
         // A stranger is let in.
         ("q1", "keyed:side", "guest", "hello".into(), always),
         ("q2", BOSS.0, BOSS.1, format!("/pair {code}"), |w| sees(w, "keyed:side", "guest", "code")),
@@ -166,6 +168,7 @@ impl Story {
             ("search:main", "cut", vec!["said cut off"]),
             ("keyed:main", "cut", vec!["said cut off"]),
             ("keyed:main", "refuse", vec!["said after"]),
+            ("search:main", "eye", vec!["saw 1 of here"]),
             ("keyed:side", "guest", vec!["code: ", "let in", "said welcome"]),
         ];
         if self.poison {

@@ -1,0 +1,131 @@
+//! How fast an account sends.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    channel::{Rate, Rates},
+    id::{AccountId, Conversation, ConversationKind},
+};
+
+/// From how many buckets on those that are full again are forgotten.
+const MANY: usize = 1_024;
+
+/// Buckets of accounts and of conversations. Each is kept as the moment at which it is full again, so
+/// that nothing has to fill it.
+#[derive(Default)]
+pub(super) struct Pacer(Mutex<Buckets>);
+
+#[derive(Default)]
+struct Buckets {
+    accounts: HashMap<AccountId, Instant>,
+    conversations: HashMap<Conversation, Instant>,
+}
+
+impl Pacer {
+    /// Takes one message out of the buckets of `to`; waits until there is one. Lanes have one send in
+    /// flight each and are served in the order in which they came, so none starves another.
+    pub(super) async fn pace(&self, to: &Conversation, rates: &Rates) {
+        let rate = match to.kind {
+            ConversationKind::Direct => rates.direct,
+            ConversationKind::Group => rates.group,
+        };
+        if let Some(rate) = rate {
+            let at = self.of_place(to, rate, Instant::now());
+            tokio::time::sleep_until(at).await;
+        }
+        // Only now: what waits for its own place must not keep the account from others.
+        if let Some(rate) = rates.account {
+            let at = self.of_account(&to.account, rate, Instant::now());
+            tokio::time::sleep_until(at).await;
+        }
+    }
+
+    /// When the next message may go to a place; its threads share a bucket.
+    fn of_place(&self, to: &Conversation, rate: Rate, now: Instant) -> Instant {
+        let place = Conversation { thread: None, ..to.clone() };
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        forget_full(&mut buckets.conversations, now);
+        take(buckets.conversations.entry(place).or_insert(now), rate, now)
+    }
+
+    fn of_account(&self, account: &AccountId, rate: Rate, now: Instant) -> Instant {
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        take(buckets.accounts.entry(account.clone()).or_insert(now), rate, now)
+    }
+}
+
+/// Takes one out of a bucket now, or as soon as there is one: the generic cell rate algorithm.
+fn take(full_at: &mut Instant, rate: Rate, now: Instant) -> Instant {
+    let interval = Duration::from_secs(60) / rate.per_minute.max(1);
+    let tolerance = interval * (rate.burst.max(1) - 1);
+    let at = full_at.checked_sub(tolerance).map_or(now, |earliest| earliest.max(now));
+    *full_at = (*full_at).max(at) + interval;
+    at
+}
+
+fn forget_full(buckets: &mut HashMap<Conversation, Instant>, now: Instant) {
+    if buckets.len() >= MANY {
+        buckets.retain(|_, full_at| *full_at > now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(kind: ConversationKind, peer: &str) -> Conversation {
+        let account: AccountId = "chat:main".parse().unwrap();
+        match kind {
+            ConversationKind::Direct => Conversation::direct(account, peer),
+            ConversationKind::Group => Conversation::group(account, peer),
+        }
+    }
+
+    fn rate(per_minute: u32, burst: u32) -> Option<Rate> {
+        Some(Rate { per_minute, burst })
+    }
+
+    /// The seconds after which each message goes, if all come at once and wait for each other.
+    async fn waits(pacer: &Pacer, to: &[&Conversation], rates: &Rates) -> Vec<u64> {
+        let began = Instant::now();
+        let sends = to.iter().map(async |to| {
+            pacer.pace(to, rates).await;
+            began.elapsed().as_secs()
+        });
+        futures_util::future::join_all(sends).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_goes_at_once_and_the_rest_at_the_rate() {
+        let (a, b) = (place(ConversationKind::Direct, "a"), place(ConversationKind::Direct, "b"));
+        let group = place(ConversationKind::Group, "g");
+        let rates = Rates { account: None, direct: rate(60, 3), group: rate(6, 1) };
+        let new = Pacer::default;
+        assert_eq!(waits(&new(), &[&a; 6], &rates).await, [0, 0, 0, 1, 2, 3]);
+        assert_eq!(waits(&new(), &[&group; 3], &rates).await, [0, 10, 20]);
+        let topic = group.clone().in_thread("7");
+        assert_eq!(waits(&new(), &[&group, &topic, &a, &b], &rates).await, [0, 10, 0, 0]);
+        let rates = Rates { account: rate(60, 1), ..rates };
+        assert_eq!(waits(&new(), &[&a, &b, &a, &b], &rates).await, [0, 1, 2, 3]);
+        // A group that waits for its own turn takes nothing from others.
+        assert_eq!(waits(&new(), &[&group, &group, &a], &rates).await, [0, 10, 1]);
+        assert_eq!(waits(&new(), &[&a; 3], &Rates::default()).await, [0, 0, 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_minute_holds_more_than_rate_and_burst() {
+        let to = place(ConversationKind::Group, "g");
+        let rates = Rates { group: rate(15, 5), ..Rates::default() };
+        let at = waits(&Pacer::default(), &[&to; 200], &rates).await;
+        for (index, start) in at.iter().enumerate() {
+            let within = at.iter().skip(index).filter(|at| **at < start + 60).count();
+            assert!(within <= 20, "{within} in the minute from {start}");
+        }
+    }
+}
