@@ -136,7 +136,7 @@ pub trait FetchMedia: Send + Sync {
     /// The bytes behind `handle`.
     ///
     /// # Errors
-    /// [`ErrorKind::Exhausted`](crate::ErrorKind::Exhausted) if it is longer than `max_bytes`.
+    /// [`ErrorKind::Exhausted`] if it is longer than `max_bytes`.
     async fn fetch_media(&self, cx: &ChannelContext, handle: &str, max_bytes: u64)
     -> Result<Bytes>;
 }
@@ -339,7 +339,7 @@ impl ChannelContext {
     /// The HTTP client of the gateway.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) if the application gave none.
+    /// [`ErrorKind::InvalidConfig`] if the application gave none.
     pub fn http(&self) -> Result<&dyn HttpClient> {
         self.http.as_deref().ok_or_else(|| {
             Error::config("no HTTP client: add one with `Gateway::builder().http(..)`")
