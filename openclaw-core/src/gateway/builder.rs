@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Binding, Directory, Gateway, Hub, IntoChannel, IntoProvider, IntoStore,
-    compose::{Composed, Stated, compose},
+    compose::{Composed, Stated, compose, refusal},
 };
 use crate::{
     access::Access,
@@ -233,7 +233,8 @@ impl GatewayBuilder {
         };
         let stopping = self.cancel.take().unwrap_or_default();
         let faults = std::mem::take(&mut self.faults);
-        let composed = compose(self, &sources, &stopping, None).await?;
+        let composed = compose(self, &sources, &stopping, None).await;
+        let composed = composed.map_err(|faults| refusal("start", &faults))?;
         let Composed { plan, store, node, loaded } = composed;
         let node = match node {
             Some(node) => node,

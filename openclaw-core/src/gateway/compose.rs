@@ -16,7 +16,7 @@ use crate::{
     agent::{Agent, DEFAULT_AGENT},
     channel::Channel,
     delivery::Preview,
-    error::{Error, Result},
+    error::Error,
     id::{AccountId, AgentId, NodeId, ProviderId},
     layer::{Fallback, Layer, Ledger, wrap},
     plugin::{FallbackEntry, Place, ProviderLayer},
@@ -46,13 +46,14 @@ pub(super) struct Composed {
     pub(super) loaded: Vec<Loaded>,
 }
 
-/// Loads plugins and puts all parts together. `former` is what a running gateway is made of.
+/// Loads plugins and puts all parts together, or says all that is wrong. `former` is what a running
+/// gateway is made of.
 pub(super) async fn compose(
     mut builder: GatewayBuilder,
     sources: &Sources,
     cancel: &Cancel,
     former: Option<&Former<'_>>,
-) -> Result<Composed> {
+) -> std::result::Result<Composed, Vec<String>> {
     let mut loading = Loading::new(sources, cancel, former);
     loading.load(&mut builder).await;
     let composing = Composing { loading, sources, former };
@@ -79,7 +80,7 @@ impl Composing<'_> {
         }
     }
 
-    fn finish(mut self, mut builder: GatewayBuilder) -> Result<Composed> {
+    fn finish(mut self, mut builder: GatewayBuilder) -> std::result::Result<Composed, Vec<String>> {
         let store = self.chosen_store(&mut builder);
         let providers = self.layered_providers(&mut builder, store.as_ref());
         let tools = self.layered_tools(&mut builder);
@@ -116,7 +117,7 @@ impl Composing<'_> {
         let access = self.known_access(std::mem::take(&mut builder.access), &channels);
         let previews = self.known_previews(std::mem::take(&mut builder.previews), &channels);
         let Some(store) = store.filter(|_| self.loading.faults.is_empty()) else {
-            return Err(self.refusal());
+            return Err(self.loading.faults);
         };
         let plan = Plan {
             agents,
@@ -133,12 +134,6 @@ impl Composing<'_> {
             _plugins: self.loading.loaded.iter().map(|loaded| Arc::clone(&loaded.life)).collect(),
         };
         Ok(Composed { plan, store, node: builder.node, loaded: self.loading.loaded })
-    }
-
-    fn refusal(&self) -> Error {
-        let what = if self.former.is_some() { "reload" } else { "start" };
-        let faults = self.loading.faults.join("\n- ");
-        Error::config(format!("the gateway cannot {what}:\n- {faults}"))
     }
 
     fn chosen_store(&mut self, builder: &mut GatewayBuilder) -> Option<Arc<dyn Store>> {
@@ -387,6 +382,11 @@ impl Composing<'_> {
             }
         }
     }
+}
+
+/// The error that faults are for who wanted to `start` or `reload`.
+pub(super) fn refusal(what: &str, faults: &[String]) -> Error {
+    Error::config(format!("the gateway cannot {what}:\n- {}", faults.join("\n- ")))
 }
 
 fn values(bindings: Vec<Stated<Binding>>) -> Vec<Binding> {

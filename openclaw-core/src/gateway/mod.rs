@@ -3,6 +3,7 @@
 mod bindings;
 mod builder;
 mod cache;
+mod check;
 mod commands;
 mod compose;
 mod directory;
@@ -24,6 +25,7 @@ pub use crate::session::{
 pub use bindings::Binding;
 pub use builder::GatewayBuilder;
 pub use cache::SESSION_CACHE_BYTES;
+pub use check::{CHECK_TIMEOUT, CheckReport};
 pub use commands::COMMANDS;
 pub use directory::{MAX_PENDING_PAIRINGS, PAIRING_CODE_CHARS, PAIRING_TTL, PairingRequest};
 pub use handle::{API_ACCOUNT, Approval, Ask, Gateway, Handle, Reply, ReplyStream, SHUTDOWN_GRACE};

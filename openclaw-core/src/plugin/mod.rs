@@ -46,5 +46,6 @@ pub use layers::{
 pub use parts::Parts;
 pub use registry::{PluginContext, Registry};
 
+pub(crate) use diagnose::did_you_mean;
 pub(crate) use registry::Factory;
 pub(crate) use source::{Place, Segment};
