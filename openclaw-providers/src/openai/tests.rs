@@ -9,7 +9,7 @@ use openclaw_core::{
 use super::*;
 
 fn body(request: &CompletionRequest) -> Value {
-    wire::body(request, "m", MaxTokensField::default()).unwrap().into()
+    wire::body(request, Some("m"), MaxTokensField::default()).unwrap().into()
 }
 
 fn variables(set: &[(&str, &str)]) -> Result<OpenAi> {
@@ -157,7 +157,7 @@ fn a_conversation_with_everything_is_written_as_the_api_wants_it() {
                 {"name": "f", "schema": {"type": "object"}, "strict": true}},
         })
     );
-    let old = wire::body(&request, "m", MaxTokensField::MaxTokens).unwrap();
+    let old = wire::body(&request, Some("m"), MaxTokensField::MaxTokens).unwrap();
     assert_eq!((old.get("max_tokens"), old.get("max_completion_tokens")), (Some(&json!(9)), None));
 }
 
@@ -167,7 +167,7 @@ fn media_that_cannot_be_sent_is_an_error_that_says_so() {
         let media = Media { mime: mime.into(), source, name: None, bytes: None };
         let content = vec![Content::Media(media)];
         let request = CompletionRequest::new("m", vec![ChatMessage::User { content }]);
-        wire::body(&request, "m", MaxTokensField::default()).unwrap_err()
+        wire::body(&request, Some("m"), MaxTokensField::default()).unwrap_err()
     };
     let remote = ask("image/png", MediaSource::Remote { handle: "h".into() });
     assert_eq!(remote.kind(), ErrorKind::Unsupported);

@@ -15,11 +15,13 @@ use super::MaxTokensField;
 /// The body of a request for a streamed completion.
 pub(super) fn body(
     request: &CompletionRequest,
-    model: &str,
+    model: Option<&str>,
     max_tokens: MaxTokensField,
 ) -> Result<Map<String, Value>> {
     let mut body = Map::new();
-    body.insert("model".into(), model.into());
+    if let Some(model) = model {
+        body.insert("model".into(), model.into());
+    }
     body.insert("messages".into(), messages(request)?.into());
     body.insert("stream".into(), true.into());
     body.insert("stream_options".into(), json!({"include_usage": true}));
