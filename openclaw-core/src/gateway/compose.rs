@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Binding, GatewayBuilder,
-    handle::API_ACCOUNT,
+    ask::API_ACCOUNT,
     load::{Former, Loaded, Loading},
     plan::{AgentPlan, Plan, ToolPlan},
 };

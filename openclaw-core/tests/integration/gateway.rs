@@ -2,6 +2,7 @@
 
 mod approvals;
 mod channels;
+mod asks;
 mod conversation;
 mod hostile;
 mod limits;
