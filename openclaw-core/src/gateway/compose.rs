@@ -312,6 +312,12 @@ impl Composing<'_> {
                     listed(channels.keys().map(AccountId::as_str))
                 ));
             }
+            if account.as_str() == API_ACCOUNT && access.value.admits_or_refuses() {
+                self.fault(format!(
+                    "{}access for {account} can say peer_confidentiality and peer_audience alone: who asks there is let in by the application itself",
+                    access.place
+                ));
+            }
         }
         access.into_iter().map(|(account, access)| (account, access.value)).collect()
     }

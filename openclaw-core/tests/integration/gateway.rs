@@ -1,8 +1,9 @@
 //! The path of a message, through the public API.
 
+mod access;
 mod approvals;
-mod channels;
 mod asks;
+mod channels;
 mod conversation;
 mod hostile;
 mod limits;
