@@ -125,6 +125,11 @@ fn simulation_finds_an_orphan_call() {
 }
 
 #[test]
+fn simulation_finds_a_lost_input() {
+    is_found(Bug::LostInput, "is in no log");
+}
+
+#[test]
 fn simulation_finds_a_lost_label() {
     is_found(Bug::LabelLoss, "label lost");
 }
