@@ -3,5 +3,7 @@
 mod plugins;
 #[cfg(feature = "terminal")]
 pub mod terminal;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use plugins::register;

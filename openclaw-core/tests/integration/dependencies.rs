@@ -20,8 +20,10 @@ fn tree(package: &str, features: &[&str]) -> Vec<String> {
 fn siblings_depend_on_core_and_never_on_one_another() {
     for package in ["openclaw-channels", "openclaw-memory", "openclaw-providers", "openclaw-tools"]
     {
-        let mut ours: Vec<String> =
-            tree(package, &["--all-features"]).into_iter().filter(|name| name.starts_with("openclaw-")).collect();
+        let mut ours: Vec<String> = tree(package, &["--all-features"])
+            .into_iter()
+            .filter(|name| name.starts_with("openclaw-"))
+            .collect();
         ours.sort();
         ours.dedup();
         let mut expected = ["openclaw-core", package];

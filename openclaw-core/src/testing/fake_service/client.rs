@@ -51,9 +51,12 @@ impl HttpClient for LoopbackClient {
         let failed = |why: String| Error::new(ErrorKind::Unavailable, why);
         let response = self.0.request(request.map(Full::new)).await;
         let response = response.map_err(|error| {
-            // The cause is the telling one: "connection refused".
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            failed(cause.unwrap_or_else(|| error.to_string()))
+            // The innermost cause is the telling one: "Connection refused".
+            let mut cause: &dyn std::error::Error = &error;
+            while let Some(inner) = cause.source() {
+                cause = inner;
+            }
+            failed(cause.to_string())
         })?;
         Ok(response.map(|body| {
             body.into_data_stream().map_err(move |error| failed(error.to_string())).boxed()
