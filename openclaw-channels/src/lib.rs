@@ -15,6 +15,8 @@ mod plugins;
 pub mod telegram;
 #[cfg(feature = "terminal")]
 pub mod terminal;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "webhook")]
 pub mod webhook;
 
