@@ -7,5 +7,7 @@
     reason = "a test that panics has failed"
 )]
 
+mod peers;
 mod plugins;
+mod telegram_emulator_peers;
 mod terminal;
