@@ -13,6 +13,7 @@ mod ingress;
 mod into;
 mod listen;
 mod load;
+mod models;
 mod plan;
 mod reload;
 mod typed;
