@@ -1,5 +1,9 @@
+use std::sync::Arc;
+
 use openclaw_core::{
     Retry,
+    bytes::Bytes,
+    http::Method,
     message::{Content, Media, MediaSource},
     provider::{ChatMessage, ResponseFormat, ToolCall, ToolChoice, ToolDefinition},
     schemars,
@@ -9,7 +13,7 @@ use openclaw_core::{
 use super::*;
 
 fn body(request: &CompletionRequest) -> Value {
-    wire::body(request, "m", MaxTokensField::default()).unwrap().into()
+    chat::body(request, "m", MaxTokensField::default()).unwrap().into()
 }
 
 fn variables(set: &[(&str, &str)]) -> Result<OpenAi> {
@@ -21,11 +25,11 @@ fn variables(set: &[(&str, &str)]) -> Result<OpenAi> {
 #[test]
 fn the_environment_gives_a_key_or_an_address() {
     let provider = variables(&[("OPENAI_API_KEY", "sk-1"), ("OPENAI_MODEL", "gpt-4o")]).unwrap();
-    assert_eq!(provider.base, DEFAULT_BASE_URL);
+    assert_eq!(provider.service.base, DEFAULT_BASE_URL);
     assert_eq!(provider.default_model().unwrap().as_str(), "gpt-4o");
     let local = variables(&[("OPENAI_BASE_URL", "http://127.0.0.1:1/v1/")]).unwrap();
-    assert!(local.key.is_none());
-    assert_eq!(local.base, "http://127.0.0.1:1/v1");
+    assert!(local.service.key.is_none());
+    assert_eq!(local.service.base, "http://127.0.0.1:1/v1");
     let error = variables(&[]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     assert!(error.to_string().contains("OPENAI_API_KEY"), "{error}");
@@ -43,7 +47,7 @@ fn addresses_that_would_leak_or_fail_are_refused_without_being_repeated() {
 
 #[test]
 fn a_key_goes_in_clear_to_this_machine_alone() {
-    let ask = |provider: &OpenAi| provider.request(Method::GET, "/models", Bytes::new());
+    let ask = |provider: &OpenAi| provider.service.request(Method::GET, "/models", Bytes::new());
     for url in ["http://127.0.0.1:1/v1", "http://[::1]:1", "http://localhost:1", "https://h/v1"] {
         let request = ask(&OpenAi::new("sk-1").base_url(url).unwrap()).unwrap();
         let sent = &request.headers()["authorization"];
@@ -60,10 +64,11 @@ fn a_key_goes_in_clear_to_this_machine_alone() {
 fn the_key_is_in_no_text() {
     let provider = OpenAi::new("sk-secret").header("x-team", "sk-secret").unwrap();
     assert!(!format!("{provider:?}").contains("sk-secret"));
-    assert_eq!(provider.service().without_key("bad key sk-secret!"), "bad key ***!");
-    let error = provider.request(Method::GET, "/a b", Bytes::new()).unwrap_err();
+    assert_eq!(provider.service.without_key("bad key sk-secret!"), "bad key ***!");
+    let error = provider.service.request(Method::GET, "/a b", Bytes::new()).unwrap_err();
     assert!(!error.to_string().contains("sk-secret"));
-    let error = OpenAi::new("sk\nsecret").request(Method::GET, "/", Bytes::new()).unwrap_err();
+    let error =
+        OpenAi::new("sk\nsecret").service.request(Method::GET, "/", Bytes::new()).unwrap_err();
     assert!(!error.to_string().contains("secret"), "{error}");
     assert_eq!(error.retry(), Retry::Never);
 }
@@ -80,7 +85,7 @@ fn a_configuration_is_strict_and_has_a_schema() {
     }))
     .unwrap();
     let provider = OpenAi::from_config(&config).unwrap();
-    assert!(provider.price("m").is_some());
+    assert!(provider.service.price("m").is_some());
     let bad = OpenAiConfig { headers: [("authorization".into(), "x".into())].into(), ..config };
     assert!(OpenAi::from_config(&bad).unwrap_err().to_string().contains("authorization"));
     let schema = serde_json::to_value(schemars::schema_for!(OpenAiConfig)).unwrap();
@@ -109,6 +114,7 @@ fn a_conversation_with_everything_is_written_as_the_api_wants_it() {
             ChatMessage::Assistant {
                 text: String::new(),
                 calls: vec![call("a", r#"{"x":1}"#), call("b", "{broken"), call("c", "")],
+                state: None,
             },
             ChatMessage::Tool { call: "a".into(), failed: false, content: vec![picture] },
             ChatMessage::Tool { call: "b".into(), failed: true, content: vec!["no".into()] },
@@ -157,7 +163,7 @@ fn a_conversation_with_everything_is_written_as_the_api_wants_it() {
                 {"name": "f", "schema": {"type": "object"}, "strict": true}},
         })
     );
-    let old = wire::body(&request, "m", MaxTokensField::MaxTokens).unwrap();
+    let old = chat::body(&request, "m", MaxTokensField::MaxTokens).unwrap();
     assert_eq!((old.get("max_tokens"), old.get("max_completion_tokens")), (Some(&json!(9)), None));
 }
 
@@ -167,7 +173,7 @@ fn media_that_cannot_be_sent_is_an_error_that_says_so() {
         let media = Media { mime: mime.into(), source, name: None, bytes: None };
         let content = vec![Content::Media(media)];
         let request = CompletionRequest::new("m", vec![ChatMessage::User { content }]);
-        wire::body(&request, "m", MaxTokensField::default()).unwrap_err()
+        chat::body(&request, "m", MaxTokensField::default()).unwrap_err()
     };
     let remote = ask("image/png", MediaSource::Remote { handle: "h".into() });
     assert_eq!(remote.kind(), ErrorKind::Unsupported);
