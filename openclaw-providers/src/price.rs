@@ -118,6 +118,10 @@ mod tests {
         let table = PriceTable::openai();
         assert_eq!(table.get("gpt-4o-2024-08-06"), table.get("gpt-4o"));
         assert_ne!(table.get("gpt-4o-mini"), table.get("gpt-4o"));
+        let claude = PriceTable::anthropic();
+        assert_eq!(claude.get("claude-haiku-4-5-20251001"), claude.get("claude-haiku-4-5"));
+        assert_ne!(claude.get("claude-haiku-4-5"), None);
+        assert_eq!(claude.get("claude-haiku-4-5-2025100"), None);
         for unknown in ["gpt-4o-turbo", "gpt-4o-2024-08", "2024-08-06", "", "größer-2024-08-06"] {
             assert_eq!(table.get(unknown), None, "{unknown}");
         }

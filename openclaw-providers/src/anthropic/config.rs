@@ -52,7 +52,8 @@ pub struct AnthropicConfig {
     pub effort: Option<Effort>,
     /// Lets the service keep the stable beginning of prompts for five minutes.
     pub prompt_cache: bool,
-    /// More headers for each request, as `anthropic-beta`. No place for secrets.
+    /// More headers for each request, as `anthropic-beta`, or `anthropic-version` for a later version of
+    /// the API than 2023-06-01. No place for secrets.
     pub headers: BTreeMap<String, String>,
     /// How long the server may stay silent, in seconds.
     pub idle_timeout_s: u64,

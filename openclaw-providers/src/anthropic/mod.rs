@@ -23,7 +23,8 @@ use crate::{
     service::{Dialect, Service, Settings, completion, events, settings, variable},
 };
 
-/// The version of the API that is spoken.
+/// The version of the API that is spoken: what every service speaks, and the one that knows a
+/// temperature. A configured header of this name goes before it.
 const VERSION: &str = "2023-06-01";
 
 /// How many pages of models are read at most.

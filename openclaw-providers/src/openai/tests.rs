@@ -181,3 +181,87 @@ fn media_that_cannot_be_sent_is_an_error_that_says_so() {
     let sound = ask("audio/ogg", MediaSource::Inline { base64: String::new() });
     assert!(sound.to_string().contains("audio/ogg"), "{sound}");
 }
+
+#[test]
+fn a_response_is_asked_for_as_the_api_wants_it() {
+    let picture = || {
+        Content::Media(Media {
+            mime: "image/png".into(),
+            source: MediaSource::Inline { base64: "aGk=".into() },
+            name: None,
+            bytes: None,
+        })
+    };
+    let call = |id: &str, arguments: &str| ToolCall {
+        id: id.into(),
+        name: "look".into(),
+        arguments: arguments.into(),
+    };
+    let mut request = CompletionRequest::new(
+        "m",
+        vec![
+            ChatMessage::User { content: vec!["And this?".into(), picture()] },
+            ChatMessage::Assistant {
+                text: "Let me see.".into(),
+                calls: vec![call("a", r#"{"x":1}"#), call("b", "{broken")],
+                state: None,
+            },
+            ChatMessage::Tool { call: "a".into(), failed: true, content: vec![picture()] },
+            ChatMessage::Tool { call: "b".into(), failed: false, content: vec!["no".into()] },
+        ],
+    );
+    request.system = "Be brief.".into();
+    request.max_output_tokens = Some(9);
+    request.temperature = Some(0.7);
+    request.tools = Arc::from([ToolDefinition {
+        name: "look".into(),
+        description: "Looks".into(),
+        input_schema: json!({"type": "object"}),
+    }]);
+    request.tool_choice = ToolChoice::Tool("look".into());
+    request.response_format =
+        Some(ResponseFormat::JsonSchema { name: "f".into(), schema: json!({"type": "object"}) });
+    let image = json!({"type": "input_image", "image_url": "data:image/png;base64,aGk="});
+    let called = |id: &str, arguments: &str| json!({"type": "function_call", "call_id": id, "name": "look", "arguments": arguments});
+    let written = responses::body(&request, "m", &"openai".into()).unwrap();
+    assert_eq!(
+        Value::from(written),
+        json!({
+            "model": "m",
+            "stream": true,
+            "store": false,
+            "include": ["reasoning.encrypted_content"],
+            "instructions": "Be brief.",
+            "max_output_tokens": 9,
+            "temperature": 0.7,
+            "input": [
+                {"type": "message", "role": "user", "content": [
+                    {"type": "input_text", "text": "And this?"}, image]},
+                {"type": "message", "role": "assistant", "content": "Let me see."},
+                called("a", r#"{"x":1}"#),
+                called("b", r#"{"not_json":"{broken"}"#),
+                {"type": "function_call_output", "call_id": "a",
+                    "output": [{"type": "input_text", "text": "Error:"}, image]},
+                {"type": "function_call_output", "call_id": "b", "output": "no"},
+            ],
+            "tools": [{"type": "function", "name": "look", "description": "Looks",
+                "parameters": {"type": "object"}, "strict": false}],
+            "tool_choice": {"type": "function", "name": "look"},
+            "text": {"format": {"type": "json_schema", "name": "f",
+                "schema": {"type": "object"}, "strict": true}},
+        })
+    );
+}
+
+#[test]
+fn the_choice_of_a_model_is_the_agents_the_providers_or_the_servers() {
+    let asked = |provider: &OpenAi, model: &str| {
+        provider.model_of(&model.into()).map(str::to_owned).map_err(|error| error.kind())
+    };
+    let named = OpenAi::new("sk-1").model("gpt-5-mini");
+    assert_eq!(asked(&named, "default").unwrap(), "gpt-5-mini");
+    assert_eq!(asked(&named, "gpt-5").unwrap(), "gpt-5");
+    assert_eq!(asked(&OpenAi::new("sk-1"), "default"), Err(ErrorKind::InvalidInput));
+    let local = OpenAi::keyless("http://127.0.0.1:1/v1").unwrap();
+    assert_eq!(asked(&local, "default").unwrap(), "default");
+}

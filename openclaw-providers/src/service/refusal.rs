@@ -62,7 +62,7 @@ pub(crate) struct Details {
 
 impl Details {
     /// Reads `{"error": {…}}`, `{"error": "text"}`, `{"message": …}` and `{"detail": …}`.
-    fn of(value: &Value) -> Self {
+    pub(crate) fn of(value: &Value) -> Self {
         let inner = value.get("error").filter(|error| !error.is_null()).unwrap_or(value);
         let text = |key| match inner.get(key) {
             Some(Value::String(text)) => text.clone(),

@@ -12,7 +12,7 @@ use openclaw_core::{
     serde_json::{Value, json},
     time::Cancel,
 };
-use openclaw_providers::openai::{MAX_EVENT_BYTES, OpenAi, PriceTable};
+use openclaw_providers::{MAX_EVENT_BYTES, PriceTable, openai::OpenAi};
 
 use super::server::{Act, Server, answer, event, events};
 
@@ -73,7 +73,8 @@ async fn a_completion_is_asked_for_and_read_to_its_end() {
         .map(Act::Send),
     );
     let server = Server::start(vec![script]).await;
-    let price = Price { input: 1_000_000, cached_input: 500_000, output: 2_000_000 };
+    let price =
+        Price { input: 1_000_000, cached_input: 500_000, cache_write: None, output: 2_000_000 };
     let provider = provider(&server)
         .prices(PriceTable::new().with("m", price))
         .organization("org-1")
