@@ -9,6 +9,7 @@ use super::{
     Binding, GatewayBuilder,
     ask::API_ACCOUNT,
     load::{Former, Loaded, Loading},
+    models::Models,
     plan::{AgentPlan, Plan, ToolPlan},
 };
 use crate::{
@@ -57,7 +58,7 @@ pub(super) async fn compose(
 ) -> std::result::Result<Composed, Vec<String>> {
     let mut loading = Loading::new(sources, cancel, former);
     loading.load(&mut builder).await;
-    let composing = Composing { loading, sources, former };
+    let composing = Composing { loading, sources, former, models: Models::default() };
     composing.finish(builder)
 }
 
@@ -67,6 +68,7 @@ struct Composing<'a> {
     loading: Loading<'a>,
     sources: &'a Sources,
     former: Option<&'a Former<'a>>,
+    models: Models,
 }
 
 impl Composing<'_> {
@@ -83,6 +85,10 @@ impl Composing<'_> {
 
     fn finish(mut self, mut builder: GatewayBuilder) -> std::result::Result<Composed, Vec<String>> {
         let store = self.chosen_store(&mut builder);
+        for (name, alias) in std::mem::take(&mut builder.models) {
+            let fault = self.models.add(name, alias);
+            self.loading.faults.extend(fault);
+        }
         let providers = self.layered_providers(&mut builder, store.as_ref());
         let tools = self.layered_tools(&mut builder);
         let channels = self.known_channels(&mut builder);
@@ -192,6 +198,7 @@ impl Composing<'_> {
                 "there is no provider: add one with `.provider(..)` or a plugin that has one",
             );
         }
+        self.models.know_chains(&self.loading.fallbacks);
         let mut chains = Providers::new();
         for chain in std::mem::take(&mut self.loading.fallbacks) {
             if providers.iter().chain(&chains).any(|(known, _)| *known == chain.value.id) {
@@ -202,7 +209,26 @@ impl Composing<'_> {
             }
         }
         chains.extend(providers);
+        self.check_models(&chains);
         chains
+    }
+
+    fn check_models(&mut self, providers: &Providers) {
+        let unknown = self.models.iter().filter(|(_, alias)| {
+            !providers.iter().any(|(known, _)| *known == alias.value.provider)
+        });
+        let faults: Vec<String> = unknown
+            .map(|(name, Stated { value: alias, place })| {
+                format!(
+                    "{place}the model {name} is of provider {}, known are: {}",
+                    alias.provider,
+                    listed(providers.iter().map(|(id, _)| id.as_str()))
+                )
+            })
+            .collect();
+        for fault in faults {
+            self.missing(fault);
+        }
     }
 
     fn fallback(
@@ -215,8 +241,27 @@ impl Composing<'_> {
             let found = providers.iter().find(|(known, _)| known == id);
             found.map(|(_, provider)| Arc::clone(provider))
         };
-        let links = entry.then.iter().map(|link| &link.provider);
-        for id in [&entry.first].into_iter().chain(links) {
+        let mut links = Vec::new();
+        for link in &entry.then {
+            let resolved = match (&link.provider, &link.model) {
+                (provider, Some(model)) => self
+                    .models
+                    .resolve(provider.as_ref(), model)
+                    .map(|(provider, model)| (provider, Some(model))),
+                (provider, None) => Ok((provider.clone(), None)),
+            };
+            match resolved {
+                Ok((Some(provider), model)) => links.push((provider, model)),
+                Ok((None, _)) => self.fault(format!(
+                    "{place}a link of the chain {} names no provider: add \"provider\", or name one \
+                     of the models: {}",
+                    entry.id,
+                    listed(self.models.names())
+                )),
+                Err(why) => self.fault(format!("{place}a link of the chain {} {why}", entry.id)),
+            }
+        }
+        for id in [&entry.first].into_iter().chain(links.iter().map(|(provider, _)| provider)) {
             if find(id).is_none() {
                 self.missing(format!(
                     "{place}the chain {} names provider {id}, known are: {}",
@@ -226,10 +271,10 @@ impl Composing<'_> {
             }
         }
         let mut fallback = Fallback::new(entry.id.clone(), find(&entry.first)?);
-        for link in &entry.then {
-            let provider = find(&link.provider)?;
-            fallback = match &link.model {
-                Some(model) => fallback.then_model(provider, model.clone()),
+        for (provider, model) in links {
+            let provider = find(&provider)?;
+            fallback = match model {
+                Some(model) => fallback.then_model(provider, model),
                 None => fallback.then(provider),
             };
         }
@@ -339,7 +384,11 @@ impl Composing<'_> {
         providers: &Providers,
         tools: &BTreeMap<String, Arc<ToolPlan>>,
     ) -> Option<AgentPlan> {
-        let Stated { value: agent, place } = stated;
+        let Stated { value: mut agent, place } = stated;
+        match self.models.resolve(agent.provider.as_ref(), &agent.model) {
+            Ok((provider, model)) => (agent.provider, agent.model) = (provider, model),
+            Err(why) => self.fault(format!("{place}agent {} {why}", agent.id)),
+        }
         let provider = match &agent.provider {
             None => providers.first(),
             Some(id) => {

@@ -16,6 +16,7 @@ mod ingress;
 mod into;
 mod listen;
 mod load;
+mod models;
 mod plan;
 mod reload;
 mod typed;

@@ -20,7 +20,7 @@ use crate::{
     label::{Integrity, Label},
     message::{Call, Content, Message, Part},
     policy::{CallHash, Task, Verdict, canonical},
-    provider::{ResponseFormat, Usage},
+    provider::{ProviderState, ResponseFormat, Usage},
     store::InputId,
     time::Timestamp,
     tool::Effect,
@@ -103,6 +103,8 @@ pub struct Turn {
     reply: Option<String>,
     preview: Option<OutboundKey>,
     repeats: HashMap<[u8; 32], Repeats>,
+    /// What providers must be handed back, by the place of the reply.
+    states: BTreeMap<Seq, ProviderState>,
 }
 
 /// How often a call had the result that it had last.
@@ -191,6 +193,16 @@ impl Turn {
             Phase::Granted { hash } => Some(hash),
             _ => state.leave.as_ref(),
         })
+    }
+
+    /// What the provider must be handed back with the reply that made this call.
+    pub fn state_of(&self, call: CallId) -> Option<&ProviderState> {
+        self.states.get(&call.seq)
+    }
+
+    /// All that providers must be handed back.
+    pub(crate) fn states(&self) -> impl Iterator<Item = &ProviderState> {
+        self.states.values()
     }
 
     /// The calls in a phase, in order.
@@ -466,8 +478,11 @@ impl Session {
                 }
             }
             Entry::Suspended => self.open()?.attempts = 0,
-            Entry::Replied { text, calls, label, usage, cut } => {
+            Entry::Replied { text, calls, label, usage, cut, state } => {
                 self.replied(seq, text, calls, label, usage, *cut)?;
+                if let Some(state) = state {
+                    self.open()?.states.insert(seq, state.clone());
+                }
             }
             Entry::ModelFailed { error, text } => {
                 let turn = self.open()?;
@@ -540,6 +555,8 @@ impl Session {
                 self.usage.add(usage);
                 if let Some(turn) = &mut self.turn {
                     turn.usage.add(usage);
+                    // Signed thoughts hold for the very conversation that they came of.
+                    turn.states.clear();
                 }
             }
             Entry::Ended { outcome } => self.ended(outcome)?,
@@ -588,6 +605,7 @@ impl Session {
             reply: None,
             preview: None,
             repeats: HashMap::new(),
+            states: BTreeMap::new(),
         };
         turn.hear(messages);
         for message in messages {
