@@ -8,7 +8,7 @@ use std::{
 
 use openclaw_core::{
     Error, ErrorKind, Gateway, GatewayBuilder, Result,
-    plugin::{Config, PluginEntry, Registry},
+    plugin::{Config, OwnerEntry, PluginEntry, Registry},
     secret::SecretRef,
     serde_json::{self, Value, json},
 };
@@ -60,7 +60,7 @@ impl Setup {
     pub(crate) fn builder(&self) -> Result<GatewayBuilder> {
         let config = match &self.file {
             Some(file) => Config::read(file)?,
-            None => from_environment(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()))?,
+            None => from_environment(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))?,
         };
         self.redactions.add(secrets(&config));
         Ok(Gateway::builder().http(self.http.clone()).config(&self.registry, config))
@@ -89,18 +89,36 @@ fn secrets(config: &Config) -> Vec<openclaw_core::secret::Secret> {
     found.iter().filter_map(|reference| reference.resolve().ok()).collect()
 }
 
-/// What the environment names: a provider at least; a terminal if there is one; a database in this
-/// folder.
-fn from_environment(is_set: impl Fn(&str) -> bool) -> Result<Config> {
+/// What the environment names: a provider at least; a Telegram bot, and who its owner is; a terminal if
+/// there is one; a database in this folder.
+fn from_environment(get: impl Fn(&str) -> Option<String>) -> Result<Config> {
     let mut config = Config::default();
-    if is_set("OPENAI_API_KEY") || is_set("OPENAI_BASE_URL") {
-        config.plugins.push(openai(&is_set));
+    for (plugin, variables) in PROVIDERS {
+        let set =
+            variables.iter().filter_map(|(variable, key)| Some((key, get(variable)?, variable)));
+        let mut entry = PluginEntry::new(plugin);
+        for (key, value, variable) in set {
+            let secret = *key == "api_key";
+            let value = if secret { json!({ "env": variable }) } else { Value::from(value) };
+            entry = entry.with(*key, value);
+        }
+        // Which model there would be alone does not make a provider.
+        if entry.config.keys().any(|key| key != "model") {
+            config.plugins.push(entry);
+        }
     }
     if config.plugins.is_empty() {
         return Err(Error::config(
-            "no configuration: give one with --config FILE, or set OPENAI_API_KEY or \
-             OPENAI_BASE_URL",
+            "no configuration: give one with --config FILE, or set OPENAI_API_KEY, \
+             OPENAI_BASE_URL, ANTHROPIC_API_KEY or OLLAMA_HOST",
         ));
+    }
+    if get("TELEGRAM_BOT_TOKEN").is_some() {
+        let token = json!({"env": "TELEGRAM_BOT_TOKEN"});
+        config.plugins.push(PluginEntry::new("telegram").with("token", token));
+        if let Some(user) = get("TELEGRAM_OWNER") {
+            config.owners.push(OwnerEntry { channel: "telegram".into(), user: user.into() });
+        }
     }
     if std::io::stdin().is_terminal() {
         config.plugins.push(PluginEntry::new("terminal"));
@@ -113,15 +131,16 @@ fn from_environment(is_set: impl Fn(&str) -> bool) -> Result<Config> {
     Ok(config)
 }
 
-fn openai(is_set: &impl Fn(&str) -> bool) -> PluginEntry {
-    let mut entry = PluginEntry::new("openai");
-    if is_set("OPENAI_API_KEY") {
-        entry = entry.with("api_key", json!({"env": "OPENAI_API_KEY"}));
-    }
-    for (variable, key) in [("OPENAI_BASE_URL", "base_url"), ("OPENAI_MODEL", "model")] {
-        if let Ok(value) = std::env::var(variable) {
-            entry = entry.with(key, value);
-        }
-    }
-    entry
-}
+/// The providers, and which variable says what of them; the first that is named is thought with.
+const PROVIDERS: [(&str, &[(&str, &str)]); 3] = [
+    (
+        "openai",
+        &[
+            ("OPENAI_API_KEY", "api_key"),
+            ("OPENAI_BASE_URL", "base_url"),
+            ("OPENAI_MODEL", "model"),
+        ],
+    ),
+    ("anthropic", &[("ANTHROPIC_API_KEY", "api_key"), ("ANTHROPIC_MODEL", "model")]),
+    ("ollama", &[("OLLAMA_HOST", "base_url"), ("OLLAMA_MODEL", "model")]),
+];

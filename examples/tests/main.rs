@@ -16,6 +16,7 @@ mod custom_provider;
 #[path = "../custom_tool.rs"]
 #[allow(dead_code, reason = "its `main` is not called")]
 mod custom_tool;
+mod gateway;
 #[path = "../hello.rs"]
 #[allow(dead_code, reason = "its `main` is not called")]
 mod hello;
