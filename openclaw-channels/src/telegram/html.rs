@@ -99,7 +99,6 @@ impl Markup for Html {
                 '&' => out.push_str("&amp;"),
                 '<' => out.push_str("&lt;"),
                 '>' => out.push_str("&gt;"),
-                '"' => out.push_str("&quot;"),
                 _ => out.push(c),
             }
         }
@@ -107,8 +106,10 @@ impl Markup for Html {
 
     fn begin(&self, mark: &Mark, out: &mut String) {
         let attribute = |out: &mut String, before: &str, value: &str, after: &str| {
+            let mut escaped = String::new();
+            self.text(value, &mut escaped);
             out.push_str(before);
-            self.text(value, out);
+            out.push_str(&escaped.replace('"', "&quot;"));
             out.push_str(after);
         };
         match mark {
@@ -165,7 +166,7 @@ mod tests {
     fn markdown_becomes_telegrams_html() {
         let table = [
             ("plain", "plain"),
-            ("a < b & \"c\" > d", "a &lt; b &amp; &quot;c&quot; &gt; d"),
+            ("a < b & \"c\" > d", "a &lt; b &amp; \"c\" &gt; d"),
             ("**bold** and *slanted*", "<b>bold</b> and <i>slanted</i>"),
             ("***both***", "<i><b>both</b></i>"),
             ("~~gone~~", "<s>gone</s>"),

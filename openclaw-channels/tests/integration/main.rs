@@ -9,5 +9,6 @@
 
 mod peers;
 mod plugins;
+mod telegram;
 mod telegram_emulator_peers;
 mod terminal;

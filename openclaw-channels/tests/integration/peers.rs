@@ -2,6 +2,7 @@
 //!
 //! | variable | is |
 //! |---|---|
+//! | `OPENCLAW_PEER_COMMONMARK` | the cases of npm's `commonmark-spec` as a JSON file |
 //! | `OPENCLAW_PEER_GRAMMY` | a `node_modules` folder with npm's `grammy` and `@grammyjs/auto-retry` |
 //! | `OPENCLAW_PEER_PTB` | a Python that has PyPI's `python-telegram-bot` |
 //!
