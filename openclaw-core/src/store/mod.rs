@@ -132,6 +132,9 @@ pub trait OutboxStore: Send + Sync + 'static {
 
     /// A row by its key, whatever its state.
     async fn outbound(&self, key: &crate::id::OutboundKey) -> Result<Option<OutboundRow>>;
+
+    /// The rows that are settled and were not sent, or nobody knows whether they were; newest first.
+    async fn undelivered(&self, limit: usize) -> Result<Vec<OutboundRow>>;
 }
 
 /// Small values that are not part of a session: pairing, approvals, routes, spend.

@@ -5,6 +5,7 @@ mod approvals;
 mod asks;
 mod channels;
 mod conversation;
+mod delivery;
 mod hostile;
 mod limits;
 mod restarts;

@@ -98,6 +98,8 @@ faults! {
     ForgetsGroups,
     /// Settles again what is settled.
     SettlesTwice,
+    /// Lists what was not delivered oldest first.
+    ReversesUndelivered,
     /// Adds an outgoing row whose key was there.
     RepeatsOutbound,
     /// Says that a row which does not exist was claimed and settled.
@@ -442,6 +444,14 @@ impl OutboxStore for Faulty {
 #[async_trait]
 impl RecordStore for Faulty {
     async fn record(&self, key: &RecordKey) -> Result<Option<Record>> {
+
+    async fn undelivered(&self, limit: usize) -> Result<Vec<OutboundRow>> {
+        let mut rows = self.inner.undelivered(limit).await?;
+        if self.has(Fault::ReversesUndelivered) {
+            rows.reverse();
+        }
+        Ok(rows)
+    }
         let mut record = self.inner.record(key).await?;
         if self.has(Fault::StuckVersions) {
             record.iter_mut().for_each(|record| record.version = 1);

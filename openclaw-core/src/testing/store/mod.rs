@@ -105,6 +105,7 @@ pub fn suite<F: StoreFixture>(
         outbox::a_retry_waits_in_its_place,
         outbox::a_failure_skips_the_rest_of_its_group,
         outbox::settling_again_changes_nothing,
+        outbox::what_was_not_delivered_is_listed,
         outbox::a_key_that_is_there_adds_nothing,
         outbox::a_row_that_does_not_exist_is_not_found,
         records::versions_rise_from_one,
