@@ -355,9 +355,14 @@ impl Session {
             .collect()
     }
 
-    /// When the session must be looked at although nothing arrives: an ask expires.
+    /// When the session must be looked at although nothing arrives: an ask expires. While a turn is open,
+    /// one that an earlier turn went on without waits for its end.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        self.asks().iter().map(|open| open.ask.expires).min()
+        let expires = |ask: &AskedCall| ask.expires;
+        match &self.turn {
+            Some(turn) => turn.asks.iter().map(expires).min(),
+            None => self.detached.values().map(expires).min(),
+        }
     }
 
     /// What may be done now.

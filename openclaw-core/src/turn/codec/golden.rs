@@ -111,6 +111,7 @@ fn asked(seq: u64, index: u32) -> (CallDecision, AskedCall) {
         effect: Effect::Irreversible,
         expires: Timestamp(1_780_401_600_000),
         principal: Principal::Owner,
+        attributes: BTreeMap::new(),
     };
     let reason = Reason {
         rule: Rule::CriticalFromUntrusted,
