@@ -58,8 +58,8 @@ pub trait SessionStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<InputRow>>;
 
-    /// The sessions that have pending inputs or an open turn, in order of their keys, from after the
-    /// given one. This is the truth of which wake-ups are hints.
+    /// The sessions that have pending inputs, an open turn or a moment to be woken at, in order of their
+    /// keys, from after the given one. This is the truth of which wake-ups are hints.
     async fn unfinished(&self, after: Option<&SessionKey>, limit: usize)
     -> Result<Vec<Unfinished>>;
 

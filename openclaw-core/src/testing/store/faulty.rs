@@ -54,6 +54,8 @@ faults! {
     QueuesControls,
     /// Does not list sessions that only have an open turn.
     ForgetsOpenTurns,
+    /// Does not list sessions that only have a moment to be woken at.
+    ForgetsAlarms,
     /// Starts each page at the beginning.
     ForgetsPage,
     /// Lists dead letters oldest first.
@@ -96,10 +98,10 @@ faults! {
     GivesUpRetries,
     /// Goes on with the rest of a message that failed.
     ForgetsGroups,
-    /// Settles again what is settled.
-    SettlesTwice,
     /// Lists what was not delivered oldest first.
     ReversesUndelivered,
+    /// Settles again what is settled.
+    SettlesTwice,
     /// Adds an outgoing row whose key was there.
     RepeatsOutbound,
     /// Says that a row which does not exist was claimed and settled.
@@ -289,6 +291,9 @@ impl SessionStore for Faulty {
         if self.has(Fault::ForgetsOpenTurns) {
             rows.retain(|row| row.pending > 0);
         }
+        if self.has(Fault::ForgetsAlarms) {
+            rows.retain(|row| row.pending > 0 || row.open);
+        }
         Ok(rows)
     }
 
@@ -439,11 +444,6 @@ impl OutboxStore for Faulty {
         }
         Ok(row)
     }
-}
-
-#[async_trait]
-impl RecordStore for Faulty {
-    async fn record(&self, key: &RecordKey) -> Result<Option<Record>> {
 
     async fn undelivered(&self, limit: usize) -> Result<Vec<OutboundRow>> {
         let mut rows = self.inner.undelivered(limit).await?;
@@ -452,6 +452,11 @@ impl RecordStore for Faulty {
         }
         Ok(rows)
     }
+}
+
+#[async_trait]
+impl RecordStore for Faulty {
+    async fn record(&self, key: &RecordKey) -> Result<Option<Record>> {
         let mut record = self.inner.record(key).await?;
         if self.has(Fault::StuckVersions) {
             record.iter_mut().for_each(|record| record.version = 1);
