@@ -68,10 +68,10 @@ impl Run<'_> {
 
     /// Replaces the oldest messages by a summary; false if nothing can go or the model did not sum up.
     async fn compact(&mut self, request: &CompletionRequest, budget: u64) -> Result<bool> {
-        let dropped = context::to_drop(&self.session, request, budget);
-        if dropped == 0 {
+        let Some(cut) = context::to_drop(&self.session, request, budget) else {
             return Ok(false);
-        }
+        };
+        let context::Cut { dropped, kept } = cut;
         let summing = context::summary_request(&self.session, &self.agent, dropped)?;
         let history = self.session.history().iter().take(dropped);
         let label = history.fold(Label::neutral(), |all, message| all.join(&message.label()));
@@ -91,7 +91,8 @@ impl Run<'_> {
             }
         };
         let content = Content::text(format!("Summary of the conversation until here:\n{text}"));
-        self.record(Entry::Compacted { dropped, summary: Part { content, label }, usage })?;
+        let summary = Part { content, label };
+        self.record(Entry::Compacted { dropped, kept, summary, usage })?;
         Ok(true)
     }
 

@@ -165,6 +165,7 @@ fn entries() -> Vec<Entry> {
         Entry::Suspended,
         Entry::Compacted {
             dropped: 4,
+            kept: Vec::new(),
             summary: part("Summary: a page was read.", page()),
             usage: Usage::new(50, 20),
         },
