@@ -100,7 +100,7 @@ impl Run<'_> {
     async fn complete(&mut self, request: &CompletionRequest, shown: bool) -> Result<Called> {
         let provider = Arc::clone(&self.agent.provider);
         let mut cx = CallContext::new().with_cancel(self.cancel.child());
-        cx.session = Some(self.session.nonce().into());
+        cx.session = self.session.id().map(|id| id.as_str().into());
         cx.agent = Some(self.key.agent().clone());
         cx.principal = self.session.turn().map(|turn| turn.principal().clone());
         let (hub, key, turn) = (self.hub, self.key, self.session.turn().map(|turn| turn.id()));
