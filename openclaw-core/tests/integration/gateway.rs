@@ -6,6 +6,7 @@ mod asks;
 mod channels;
 mod conversation;
 mod delivery;
+mod hooks;
 mod hostile;
 mod limits;
 mod restarts;

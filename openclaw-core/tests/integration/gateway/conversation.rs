@@ -1,11 +1,12 @@
 use openclaw_core::{
     AgentId, ErrorKind, Gateway, ProviderId, Result, Seq,
     agent::{Agent, QueueMode},
+    async_trait,
     event::{EventKind, Next},
-    store::{InMemory, SessionStore as _},
     gateway::COLLECT_ABOVE,
     policy::Permission,
     provider::{CallContext, CompletionRequest, CompletionStream, ModelInfo, Provider},
+    store::{InMemory, SessionStore as _},
     testing::{Scripted, scripted::Step},
     turn::{Entry, Outcome},
 };
