@@ -21,7 +21,7 @@ const MISTAKES: &[Mistake] = &[
     (
         "a value of another type",
         |c| c["agents"][0]["context_tokens"] = json!("many"),
-        &["openclaw.json:", "context_tokens", "expected u32"],
+        &["openclaw.json:", "agents[0]", "expected u32"],
     ),
     (
         "a plugin that is none",

@@ -72,10 +72,10 @@ impl Run<'_> {
 
     /// Replaces the oldest messages by a summary; false if nothing can go or the model did not sum up.
     async fn compact(&mut self, request: &CompletionRequest, budget: u64) -> Result<bool> {
-        let dropped = context::to_drop(&self.session, request, budget);
-        if dropped == 0 {
+        let Some(cut) = context::to_drop(&self.session, request, budget) else {
             return Ok(false);
-        }
+        };
+        let context::Cut { dropped, kept } = cut;
         let summing = context::summary_request(&self.session, &self.agent, dropped, &self.files)?;
         let history = self.session.history().iter().take(dropped);
         let label = history.fold(Label::neutral(), |all, message| all.join(&message.label()));
@@ -95,7 +95,8 @@ impl Run<'_> {
             }
         };
         let content = Content::text(format!("Summary of the conversation until here:\n{text}"));
-        self.record(Entry::Compacted { dropped, summary: Part { content, label }, usage })?;
+        let summary = Part { content, label };
+        self.record(Entry::Compacted { dropped, kept, summary, usage })?;
         Ok(true)
     }
 
@@ -103,7 +104,7 @@ impl Run<'_> {
     async fn complete(&mut self, request: &CompletionRequest, shown: bool) -> Result<Called> {
         let provider = Arc::clone(&self.agent.provider);
         let mut cx = CallContext::new().with_cancel(self.cancel.child());
-        cx.session = Some(self.session.nonce().into());
+        cx.session = self.session.id().map(|id| id.as_str().into());
         cx.agent = Some(self.key.agent().clone());
         cx.principal = self.session.turn().map(|turn| turn.principal().clone());
         let (hub, key, turn) = (self.hub, self.key, self.session.turn().map(|turn| turn.id()));

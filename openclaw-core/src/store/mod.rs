@@ -59,8 +59,8 @@ pub trait SessionStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<InputRow>>;
 
-    /// The sessions that have pending inputs or an open turn, in order of their keys, from after the
-    /// given one. This is the truth of which wake-ups are hints.
+    /// The sessions that have pending inputs, an open turn or a moment to be woken at, in order of their
+    /// keys, from after the given one. This is the truth of which wake-ups are hints.
     async fn unfinished(&self, after: Option<&SessionKey>, limit: usize)
     -> Result<Vec<Unfinished>>;
 
@@ -133,6 +133,9 @@ pub trait OutboxStore: Send + Sync + 'static {
 
     /// A row by its key, whatever its state.
     async fn outbound(&self, key: &crate::id::OutboundKey) -> Result<Option<OutboundRow>>;
+
+    /// The rows that are settled and were not sent, or nobody knows whether they were; newest first.
+    async fn undelivered(&self, limit: usize) -> Result<Vec<OutboundRow>>;
 }
 
 /// Small values that are not part of a session: pairing, approvals, routes, spend.

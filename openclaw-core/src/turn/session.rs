@@ -96,6 +96,10 @@ pub struct Turn {
     asks: Vec<AskedCall>,
     steps: u32,
     usage: Usage,
+    /// True if what it used has an unknown cost.
+    unpriced: bool,
+    /// The place of its first message in the history.
+    first: usize,
     attempts: u32,
     waited: Duration,
     parked_since: Option<Timestamp>,
@@ -249,6 +253,8 @@ impl Turn {
             Some(Outcome::TooManyTokens)
         } else if self.limits.cost_micro_usd.is_some_and(|most| cost >= most) {
             Some(Outcome::TooExpensive)
+        } else if self.limits.cost_micro_usd.is_some() && self.unpriced {
+            Some(Outcome::UnknownCost)
         } else {
             None
         }
@@ -353,6 +359,12 @@ impl Session {
         self.context.clone().unwrap_or_else(Label::neutral)
     }
 
+    /// Where in the history the open turn begins; its end if none is open. Once a part of the turn was
+    /// summed up, that is behind the summary.
+    pub fn turn_begins(&self) -> usize {
+        self.turn.as_ref().map_or(self.history.len(), |turn| turn.first)
+    }
+
     /// The open turn.
     pub fn turn(&self) -> Option<&Turn> {
         self.turn.as_ref()
@@ -376,9 +388,14 @@ impl Session {
             .collect()
     }
 
-    /// When the session must be looked at although nothing arrives: an ask expires.
+    /// When the session must be looked at although nothing arrives: an ask expires. While a turn is open,
+    /// one that an earlier turn went on without waits for its end.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        self.asks().iter().map(|open| open.ask.expires).min()
+        let expires = |ask: &AskedCall| ask.expires;
+        match &self.turn {
+            Some(turn) => turn.asks.iter().map(expires).min(),
+            None => self.detached.values().map(expires).min(),
+        }
     }
 
     /// What may be done now.
@@ -545,23 +562,39 @@ impl Session {
                     Some(if *superseded { Outcome::Superseded } else { Outcome::Cancelled });
             }
             Entry::TimedOut => self.open()?.ending = Some(Outcome::TooLong),
-            Entry::Compacted { dropped, summary, usage } => {
-                if *dropped > self.history.len() {
-                    return Err(misfit("more was dropped than there was"));
-                }
-                self.history.drain(..*dropped);
-                self.context = Some(self.context().join(&summary.label));
-                self.history.insert(0, Arc::new(Message::Note { parts: vec![summary.clone()] }));
-                self.usage.add(usage);
-                if let Some(turn) = &mut self.turn {
-                    turn.usage.add(usage);
-                    // Signed thoughts hold for the very conversation that they came of.
-                    turn.states.clear();
-                }
+            Entry::Compacted { dropped, kept, summary, usage } => {
+                self.compacted(*dropped, kept, summary)?;
+                self.used(usage);
             }
             Entry::Ended { outcome } => self.ended(outcome)?,
         }
         Ok(())
+    }
+
+    fn compacted(&mut self, dropped: usize, kept: &[usize], summary: &Part) -> Result<()> {
+        let old = self.history.get(..dropped);
+        let old = old.ok_or_else(|| misfit("more was dropped than there was"))?;
+        let kept: Option<Vec<_>> = kept.iter().map(|&place| old.get(place).cloned()).collect();
+        let kept = kept.ok_or_else(|| misfit("what was not dropped cannot be kept"))?;
+        if let Some(turn) = &mut self.turn {
+            // Behind the summary, and behind nothing else if a part of the turn was dropped.
+            turn.first = turn.first.saturating_sub(dropped) + 1;
+            // Signed thoughts hold for the very conversation that they came of.
+            turn.states.clear();
+        }
+        let summary = Message::Note { parts: vec![summary.clone()] };
+        self.context = Some(self.context().join(&summary.label()));
+        self.history.splice(..dropped, std::iter::once(Arc::new(summary)).chain(kept));
+        Ok(())
+    }
+
+    /// Counts what the model used.
+    fn used(&mut self, usage: &Usage) {
+        self.usage.add(usage);
+        if let Some(turn) = &mut self.turn {
+            turn.usage.add(usage);
+            turn.unpriced |= usage.cost_micro_usd.is_none() && usage.total_tokens() > 0;
+        }
     }
 
     fn idle(&self) -> Result<()> {
@@ -598,6 +631,8 @@ impl Session {
             asks: Vec::new(),
             steps: 0,
             usage: Usage::default(),
+            unpriced: false,
+            first: self.history.len(),
             attempts: 0,
             waited: Duration::ZERO,
             parked_since: None,
@@ -663,9 +698,8 @@ impl Session {
         usage: &Usage,
         cut: bool,
     ) -> Result<()> {
-        self.usage.add(usage);
+        self.used(usage);
         let turn = self.open()?;
-        turn.usage.add(usage);
         turn.steps += 1;
         turn.attempts = 0;
         turn.reply = Some(if cut { format!("{text} …") } else { text.to_owned() });

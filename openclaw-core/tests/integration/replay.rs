@@ -203,6 +203,7 @@ fn any_entry(dice: &SeededEntropy, last_reply: Seq) -> Entry {
             _ => Entry::Previewed { key: OutboundKey::new("k") },
         },
         18 => Entry::Compacted {
+            kept: (0..usize::try_from(dice.below(3)).unwrap()).collect(),
             dropped: usize::try_from(dice.below(4)).unwrap(),
             summary: part("summary"),
             usage: Usage::new(1, 1),

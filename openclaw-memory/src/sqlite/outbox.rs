@@ -5,7 +5,7 @@ use openclaw_core::{
     store::{NewOutbound, OutboundId, OutboundRow, OutboundState, Settlement, no_such_outbound},
     time::Timestamp,
 };
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Rows, params};
 
 use super::{
     error::{failed, unreadable},
@@ -139,13 +139,8 @@ pub(super) fn lane(
         .map_err(failed)?;
     let account = conversation.account.as_str();
     let place = json("a conversation", conversation)?;
-    let mut rows =
-        statement.query(params![account, place, int(after.0), count(limit)]).map_err(failed)?;
-    let mut lane = Vec::new();
-    while let Some(row) = rows.next().map_err(failed)? {
-        lane.push(outbound_row(row)?);
-    }
-    Ok(lane)
+    let lane = params![account, place, int(after.0), count(limit)];
+    read(statement.query(lane).map_err(failed)?)
 }
 
 pub(super) fn outbound(conn: &Connection, key: &OutboundKey) -> Result<Option<OutboundRow>> {
@@ -153,6 +148,24 @@ pub(super) fn outbound(conn: &Connection, key: &OutboundKey) -> Result<Option<Ou
     let mut statement = conn.prepare_cached(&sql).map_err(failed)?;
     let mut rows = statement.query([key.as_str()]).map_err(failed)?;
     rows.next().map_err(failed)?.map(outbound_row).transpose()
+}
+
+pub(super) fn undelivered(conn: &Connection, limit: usize) -> Result<Vec<OutboundRow>> {
+    let mut statement = conn
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM outbox INDEXED BY outbox_undelivered
+             WHERE live = 0 AND state ->> 'state' <> 'sent' ORDER BY id DESC LIMIT ?1"
+        ))
+        .map_err(failed)?;
+    read(statement.query([count(limit)]).map_err(failed)?)
+}
+
+fn read(mut rows: Rows<'_>) -> Result<Vec<OutboundRow>> {
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        found.push(outbound_row(row)?);
+    }
+    Ok(found)
 }
 
 fn outbound_row(row: &Row<'_>) -> Result<OutboundRow> {

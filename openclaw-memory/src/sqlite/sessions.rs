@@ -376,7 +376,8 @@ pub(super) fn unfinished(
         .prepare_cached(
             "SELECT key, pending + controls, open, wake_at FROM sessions
              INDEXED BY sessions_unfinished
-             WHERE open + pending + controls > 0 AND key > ?1 ORDER BY key LIMIT ?2",
+             WHERE (open + pending + controls > 0 OR wake_at IS NOT NULL) AND key > ?1
+             ORDER BY key LIMIT ?2",
         )
         .map_err(failed)?;
     let rows = statement

@@ -133,6 +133,10 @@ impl OutboxStore for Sqlite {
         let key = key.clone();
         self.0.readers.read(move |conn| outbox::outbound(conn, &key)).await
     }
+
+    async fn undelivered(&self, limit: usize) -> Result<Vec<OutboundRow>> {
+        self.0.readers.read(move |conn| outbox::undelivered(conn, limit)).await
+    }
 }
 
 #[async_trait]

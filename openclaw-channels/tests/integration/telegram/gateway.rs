@@ -19,7 +19,7 @@ use openclaw_core::{
     schemars,
     testing::{
         Scripted, Step,
-        fake_service::{Fault, FakeService, LoopbackClient, answer},
+        fake_service::{FakeService, Fault, LoopbackClient, answer},
     },
     tool::{ToolSpec, tool_fn},
 };
@@ -129,7 +129,8 @@ async fn a_private_chat_by_webhook() {
 #[tokio::test]
 async fn a_stranger_gets_a_code_and_names_do_not_count() {
     let stage = Stage::new().await;
-    let gateway = app(&stage.channel, &echo(), &stage.ada, Access::pairing()).start().await.unwrap();
+    let gateway =
+        app(&stage.channel, &echo(), &stage.ada, Access::pairing()).start().await.unwrap();
     stage.chat.say("I am here").unwrap();
     stage.chat.next_message().await;
     // Somebody who calls herself as the owner does.
@@ -209,7 +210,8 @@ async fn leave_is_given_by_a_button() {
 async fn files_come_in_and_go_out() {
     let stage = Stage::new().await;
     let (place, to) = (account(), stage.chat.id().to_string());
-    let draw = ToolSpec::read_only("draw", "Draws").capability(openclaw_core::tool::Capability::Communicate);
+    let draw = ToolSpec::read_only("draw", "Draws")
+        .capability(openclaw_core::tool::Capability::Communicate);
     let draw = tool_fn(draw, async move |_, _: Named| {
         let media = openclaw_core::message::Media {
             mime: "image/png".into(),
@@ -237,7 +239,13 @@ async fn files_come_in_and_go_out() {
     });
     assert!(shown, "the model sees the picture itself: {content:?}");
     stage.chat.say("Draw one").unwrap();
-    let drawn = stage.chat.until(|all| all.iter().find_map(|one| one.file.clone().filter(|file| file.name.as_deref() == Some("cat.png") || file.bytes == "drawn")));
+    let drawn = stage.chat.until(|all| {
+        all.iter().find_map(|one| {
+            one.file
+                .clone()
+                .filter(|file| file.name.as_deref() == Some("cat.png") || file.bytes == "drawn")
+        })
+    });
     assert_eq!(&*drawn.await.bytes, b"drawn");
     gateway.shutdown().await.unwrap();
 }
@@ -306,7 +314,9 @@ async fn who_blocked_the_bot_holds_nobody_else_up() {
     theirs.block();
     stage.chat.say("still there?").unwrap();
     let told = stage.chat.until(|all| {
-        let is = |one: &&openclaw_channels::testing::telegram::Shown, text: &str| one.text.contains(text);
+        let is = |one: &&openclaw_channels::testing::telegram::Shown, text: &str| {
+            one.text.contains(text)
+        };
         let answered = all.iter().any(|one| is(&one, "re: still there?"));
         let told = all.iter().any(|one| is(&one, "could not be delivered"));
         (answered && told).then_some(())
@@ -335,8 +345,7 @@ async fn an_outage_loses_and_doubles_nothing() {
     stage.chat.say("three").unwrap();
     let shown = stage.chat.until(|all| all.iter().any(|one| one.text == "re: three").then_some(()));
     shown.await;
-    let texts: Vec<String> =
-        stage.chat.bot_messages().into_iter().map(|one| one.text).collect();
+    let texts: Vec<String> = stage.chat.bot_messages().into_iter().map(|one| one.text).collect();
     assert_eq!(texts, ["re: one", "re: two", "re: three"]);
     gateway.shutdown().await.unwrap();
 }
@@ -344,8 +353,7 @@ async fn an_outage_loses_and_doubles_nothing() {
 #[tokio::test]
 async fn a_backlog_of_many_people_is_answered_whole() {
     let stage = Stage::new().await;
-    let chats: Vec<Chat> =
-        (0..20).map(|_| stage.telegram.user("Bob").chat(&stage.bot)).collect();
+    let chats: Vec<Chat> = (0..20).map(|_| stage.telegram.user("Bob").chat(&stage.bot)).collect();
     for round in 0..10 {
         for chat in &chats {
             chat.say(&format!("message {round}")).unwrap();
@@ -354,7 +362,11 @@ async fn a_backlog_of_many_people_is_answered_whole() {
     let script = echo();
     let gateway = stage.start(&script).await;
     for chat in &chats {
-        let last = chat.until(|all| all.iter().any(|one| one.text.contains("message 9") && one.from == stage.bot.id()).then_some(()));
+        let last = chat.until(|all| {
+            all.iter()
+                .any(|one| one.text.contains("message 9") && one.from == stage.bot.id())
+                .then_some(())
+        });
         last.await;
     }
     let said: String = script

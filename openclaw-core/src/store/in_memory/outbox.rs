@@ -25,7 +25,9 @@ pub(super) struct Outbox {
     by_key: HashMap<OutboundKey, OutboundId>,
     /// Rows that are pending or being sent.
     lanes: HashMap<AccountId, BTreeMap<Conversation, BTreeSet<OutboundId>>>,
-    /// The same rows by their groups.
+    /// Settled rows that were not sent, or nobody knows.
+    undelivered: BTreeSet<OutboundId>,
+    /// The live rows by their groups.
     groups: HashMap<OutboundKey, BTreeSet<OutboundId>>,
 }
 
@@ -104,6 +106,9 @@ impl Outbox {
 
     fn leave_lane(&mut self, id: OutboundId) {
         let Some(row) = self.rows.get(&id) else { return };
+        if !matches!(row.state, OutboundState::Sent { .. }) {
+            self.undelivered.insert(id);
+        }
         let place = &row.new.conversation;
         if let Some(lanes) = self.lanes.get_mut(&place.account)
             && let Some(lane) = lanes.get_mut(place)
@@ -156,5 +161,11 @@ impl OutboxStore for InMemory {
     async fn outbound(&self, key: &OutboundKey) -> Result<Option<OutboundRow>> {
         let outbox = &self.state().outbox;
         Ok(outbox.by_key.get(key).and_then(|id| outbox.rows.get(id)).cloned())
+    }
+
+    async fn undelivered(&self, limit: usize) -> Result<Vec<OutboundRow>> {
+        let outbox = &self.state().outbox;
+        let ids = outbox.undelivered.iter().rev().take(limit);
+        Ok(ids.filter_map(|id| outbox.rows.get(id).cloned()).collect())
     }
 }

@@ -153,7 +153,7 @@ impl Sessions {
             open: update.open,
             wake_at: update.wake_at,
         };
-        if update.open || session.pending() > 0 {
+        if update.open || update.wake_at.is_some() || session.pending() > 0 {
             self.unfinished.insert(name.clone());
         } else {
             self.unfinished.remove(name);

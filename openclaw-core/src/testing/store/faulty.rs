@@ -55,6 +55,8 @@ faults! {
     QueuesControls,
     /// Does not list sessions that only have an open turn.
     ForgetsOpenTurns,
+    /// Does not list sessions that only have a moment to be woken at.
+    ForgetsAlarms,
     /// Starts each page at the beginning.
     ForgetsPage,
     /// Lists dead letters oldest first.
@@ -97,6 +99,8 @@ faults! {
     GivesUpRetries,
     /// Goes on with the rest of a message that failed.
     ForgetsGroups,
+    /// Lists what was not delivered oldest first.
+    ReversesUndelivered,
     /// Settles again what is settled.
     SettlesTwice,
     /// Adds an outgoing row whose key was there.
@@ -288,6 +292,9 @@ impl SessionStore for Faulty {
         if self.has(Fault::ForgetsOpenTurns) {
             rows.retain(|row| row.pending > 0);
         }
+        if self.has(Fault::ForgetsAlarms) {
+            rows.retain(|row| row.pending > 0 || row.open);
+        }
         Ok(rows)
     }
 
@@ -437,6 +444,14 @@ impl OutboxStore for Faulty {
             row.state = state;
         }
         Ok(row)
+    }
+
+    async fn undelivered(&self, limit: usize) -> Result<Vec<OutboundRow>> {
+        let mut rows = self.inner.undelivered(limit).await?;
+        if self.has(Fault::ReversesUndelivered) {
+            rows.reverse();
+        }
+        Ok(rows)
     }
 }
 

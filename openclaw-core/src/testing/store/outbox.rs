@@ -143,6 +143,36 @@ pub(super) async fn a_failure_skips_the_rest_of_its_group(store: Handle) -> Resu
     Ok(())
 }
 
+pub(super) async fn what_was_not_delivered_is_listed(store: Handle) -> Result<()> {
+    let new = vec![
+        outbound("a", "1", "g")?,
+        outbound("a", "2", "g")?,
+        outbound("a", "3", "h")?,
+        outbound("b", "4", "i")?,
+        outbound("b", "5", "j")?,
+    ];
+    store.write(vec![], new).await?;
+    let settlements = [
+        ("1", Settlement::Failed(ErrorKind::Denied)),
+        ("3", Settlement::Sent(Receipt::default())),
+        ("4", Settlement::Unknown),
+        ("5", Settlement::Retry { at: Timestamp(5) }),
+    ];
+    for (key, settlement) in settlements {
+        let row = store.outbound(&key.into()).await?;
+        let row = row.ok_or_else(|| crate::Error::internal("a row is gone"))?;
+        store.settle(row.id, settlement).await?;
+    }
+    // The rest of a message that failed was not delivered either.
+    let found = store.undelivered(10).await?;
+    assert_eq!(keys(&found), ["4", "2", "1"]);
+    let states: Vec<_> = found.iter().map(|row| row.state.clone()).collect();
+    let failed = OutboundState::Failed { error: ErrorKind::Denied };
+    assert_eq!(states, [OutboundState::Unknown, failed.clone(), failed]);
+    assert_eq!(keys(&store.undelivered(1).await?), ["4"]);
+    Ok(())
+}
+
 pub(super) async fn settling_again_changes_nothing(store: Handle) -> Result<()> {
     let sent = OutboundState::Sent { receipt: Receipt::message("m1") };
     for row in lane_of(&store, "a", &["1"]).await? {

@@ -112,6 +112,7 @@ fn asked(seq: u64, index: u32) -> (CallDecision, AskedCall) {
         effect: Effect::Irreversible,
         expires: Timestamp(1_780_401_600_000),
         principal: Principal::Owner,
+        attributes: BTreeMap::new(),
     };
     let reason = Reason {
         rule: Rule::CriticalFromUntrusted,
@@ -165,6 +166,7 @@ fn entries() -> Vec<Entry> {
         Entry::Suspended,
         Entry::Compacted {
             dropped: 4,
+            kept: Vec::new(),
             summary: part("Summary: a page was read.", page()),
             usage: Usage::new(50, 20),
         },

@@ -2,6 +2,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use openclaw_core::{
     ProviderId, Result, async_trait,
+    event::EventKind,
     label::{Confidentiality, Integrity},
     provider::{CallContext, CompletionRequest, CompletionStream, ModelInfo, Provider},
     schemars,
@@ -214,4 +215,32 @@ async fn what_code_printed_is_untrusted_whatever_its_tool_says() {
         _ => None,
     });
     assert_eq!(result.unwrap()[0].label.integrity, Integrity::Untrusted);
+}
+
+#[tokio::test]
+async fn a_tool_tells_how_far_it_is() {
+    let copy = tool_fn(ToolSpec::read_only("copy", "Copies"), async |cx, _: Named| {
+        cx.progress("half of it");
+        cx.progress("all of it");
+        Ok("copied")
+    });
+    let script = Scripted::steps([
+        Step::new().call("copy", json!({ "name": "a" })),
+        Step::text("it is copied"),
+    ]);
+    let gateway = builder(&script, &InMemory::new()).tool(copy).start().await.unwrap();
+    let mut stream = super::owner(&gateway.handle(), "copy it").stream().await.unwrap();
+    let mut seen = Vec::new();
+    while let Some(event) = stream.next().await {
+        match &event.kind {
+            EventKind::ToolStarted { call, .. } => seen.push((*call, "began".to_owned())),
+            EventKind::ToolProgress { call, text } => seen.push((*call, text.clone())),
+            EventKind::ToolFinished { call, ok: true, .. } => seen.push((*call, "ended".into())),
+            _ => {}
+        }
+    }
+    let texts: Vec<&str> = seen.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts, ["began", "half of it", "all of it", "ended"]);
+    assert!(seen.iter().all(|(call, _)| *call == seen[0].0));
+    assert!(!said(&script.requests()[1]).contains("half of it"), "the model is not shown it");
 }

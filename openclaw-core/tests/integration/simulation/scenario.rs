@@ -241,7 +241,8 @@ impl Scene {
                 lanes += self.store.lanes(&platform.account).await.unwrap().len();
             }
             let heard = self.alpha.is_heard() && self.beta.is_heard();
-            if unfinished.is_empty() && lanes == 0 && heard {
+            let waits = unfinished.iter().all(|row| row.pending == 0 && !row.open);
+            if waits && lanes == 0 && heard {
                 self.world.log("settled");
                 return;
             }

@@ -190,6 +190,10 @@ impl OutboxStore for SimStore {
     async fn outbound(&self, key: &OutboundKey) -> Result<Option<OutboundRow>> {
         ask!(self, "outbound", self.inner.outbound(key))
     }
+
+    async fn undelivered(&self, limit: usize) -> Result<Vec<OutboundRow>> {
+        ask!(self, "undelivered", self.inner.undelivered(limit))
+    }
 }
 
 #[async_trait]

@@ -17,6 +17,7 @@ use openclaw_core::{
     delivery::{OnUnknown, Preview},
     event::EventKind,
     gateway::Binding,
+    label::Confidentiality,
     layer::{BudgetLayer, Cap, Capped, Ledger},
     message::{Action, Content, Inbound, Media, MediaSource, Receipt, Sender, Sent, plain_text},
     policy::Permission,
@@ -72,7 +73,8 @@ pub(super) async fn live(role: Role) {
     for account in ACCOUNTS {
         builder = builder.channel(Platform::new(account, &wire));
         if account != "keyed:side" {
-            builder = builder.access(account.parse().unwrap(), Access::open());
+            builder = builder
+                .access(account.parse().unwrap(), Access::open().showing(Confidentiality::Private));
         }
     }
     let points = wire.clone();
@@ -88,7 +90,8 @@ pub(super) async fn live(role: Role) {
     });
     loop {
         tokio::time::sleep(Duration::from_millis(5)).await;
-        let mut idle = store.unfinished(None, 1).await.unwrap().is_empty();
+        let unfinished = store.unfinished(None, 1_000).await.unwrap();
+        let mut idle = unfinished.iter().all(|row| row.pending == 0 && !row.open);
         for account in ACCOUNTS {
             idle &= store.lanes(&account.parse().unwrap()).await.unwrap().is_empty();
         }

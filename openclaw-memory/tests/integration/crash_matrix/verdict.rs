@@ -272,7 +272,7 @@ async fn log(
             // A checkpoint repeats what was there before it.
             let before = if entry.is_checkpoint() { usize::MAX } else { session.history().len() };
             let dropped = match &entry {
-                Entry::Compacted { dropped, .. } => dropped.saturating_sub(1),
+                Entry::Compacted { dropped, kept, .. } => dropped.saturating_sub(1 + kept.len()),
                 _ => 0,
             };
             if let Err(error) = session.apply(row.seq, row.at, &entry) {
