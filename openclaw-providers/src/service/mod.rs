@@ -22,7 +22,7 @@ use openclaw_core::{
     serde_json::{self, Value},
 };
 
-pub(crate) use convert::{arguments, as_text, exact, inline_picture, unsupported};
+pub(crate) use convert::{At, arguments, as_text, exact, inline_picture, unsupported};
 #[cfg(any(feature = "openai", feature = "ollama"))]
 pub(crate) use embed::{Vectors, vector};
 #[cfg(any(feature = "openai", feature = "anthropic"))]
