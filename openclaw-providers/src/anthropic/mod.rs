@@ -21,7 +21,7 @@ pub use config::{
 
 use crate::{
     PriceTable,
-    service::{Dialect, Service, Settings, completion, events, settings, variable},
+    service::{At as _, Dialect, Service, Settings, completion, events, settings, variable},
 };
 
 /// The version of the API that is spoken: what every service speaks, and the one that knows a
@@ -211,7 +211,7 @@ impl Anthropic {
                 ));
             };
             models.extend(data.iter().filter_map(|model| self.info(model)));
-            match page["last_id"].as_str().filter(|_| page["has_more"] == true) {
+            match page.at("/last_id").as_str().filter(|_| *page.at("/has_more") == true) {
                 Some(last) => path = format!("/v1/models?limit=1000&after_id={last}"),
                 None => break,
             }
@@ -221,11 +221,13 @@ impl Anthropic {
 
     fn info(&self, model: &Value) -> Option<ModelInfo> {
         let name = model.get("id")?.as_str()?;
-        let tokens = |key: &str| model[key].as_u64().and_then(|count| count.try_into().ok());
+        let tokens = |key: &str| {
+            model.get(key).and_then(Value::as_u64).and_then(|count| count.try_into().ok())
+        };
         let mut info = ModelInfo::new(name);
         info.context_tokens = tokens("max_input_tokens");
         info.max_output_tokens = tokens("max_tokens");
-        info.images = model["capabilities"]["image_input"]["supported"].as_bool();
+        info.images = model.at("/capabilities/image_input/supported").as_bool();
         info.price = self.service.price(name);
         Some(info)
     }

@@ -9,7 +9,7 @@ use openclaw_core::{
 };
 use serde::Deserialize;
 
-use crate::service::{Answer, Calls, Ended, Service, cut_short, invalid};
+use crate::service::{Answer, At as _, Calls, Ended, Service, cut_short, invalid};
 
 /// One event. What is not named here does not matter, and new kinds may come.
 #[derive(Deserialize)]
@@ -44,20 +44,16 @@ struct Start {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum Delta {
-    TextDelta {
-        text: String,
-    },
-    InputJsonDelta {
-        partial_json: String,
-    },
-    ThinkingDelta {
-        thinking: String,
-    },
-    SignatureDelta {
-        signature: String,
-    },
+    #[serde(rename = "text_delta")]
+    Text { text: String },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: String },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: String },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: String },
     #[serde(other)]
     Other,
 }
@@ -149,12 +145,15 @@ impl MessageAnswer {
         block: Value,
         out: &mut VecDeque<CompletionEvent>,
     ) -> Result<()> {
-        let text = |key: &str| block[key].as_str().unwrap_or_default().to_owned();
-        let begun = match block["type"].as_str() {
+        let text =
+            |key: &str| block.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let begun = match block.at("/type").as_str() {
             Some("tool_use") => {
                 let position = self.calls.begin(text("id"), text("name"));
                 // Servers that stream no arguments give them here.
-                if let Some(input) = block["input"].as_object().filter(|input| !input.is_empty()) {
+                if let Some(input) =
+                    block.at("/input").as_object().filter(|input| !input.is_empty())
+                {
                     self.calls.grow(position, &json!(input).to_string(), out)?;
                 }
                 Block::Call(position)
@@ -183,18 +182,18 @@ impl MessageAnswer {
             return Err(invalid("it went on with a block that it had not begun"));
         };
         match (block, delta) {
-            (Block::Call(position), Delta::InputJsonDelta { partial_json }) => {
+            (Block::Call(position), Delta::InputJson { partial_json }) => {
                 self.calls.grow(*position, &partial_json, out)?;
             }
-            (Block::Said(block), Delta::TextDelta { text }) => {
+            (Block::Said(block), Delta::Text { text }) => {
                 append(block, "text", &text);
                 show(text, out, |text| CompletionEvent::Text { text });
             }
-            (Block::Said(block), Delta::ThinkingDelta { thinking }) => {
+            (Block::Said(block), Delta::Thinking { thinking }) => {
                 append(block, "thinking", &thinking);
                 show(thinking, out, |text| CompletionEvent::Reasoning { text });
             }
-            (Block::Said(block), Delta::SignatureDelta { signature }) => {
+            (Block::Said(block), Delta::Signature { signature }) => {
                 append(block, "signature", &signature);
             }
             _ => {}
@@ -206,7 +205,7 @@ impl MessageAnswer {
     fn state(&self) -> Option<ProviderState> {
         let thinks = |block: &Block| match block {
             Block::Said(block) => {
-                matches!(block["type"].as_str(), Some("thinking" | "redacted_thinking"))
+                matches!(block.at("/type").as_str(), Some("thinking" | "redacted_thinking"))
             }
             Block::Call(_) => false,
         };
@@ -215,7 +214,7 @@ impl MessageAnswer {
         }
         let blocks = self.blocks.values().filter_map(|block| match block {
             // The API gives empty text and does not take it back.
-            Block::Said(block) if block["type"] == "text" && block["text"] == "" => None,
+            Block::Said(block) if block.at("/type") == "text" && block.at("/text") == "" => None,
             Block::Said(block) => Some(block.clone()),
             Block::Call(_) => Some(json!({"type": "tool_use"})),
         });

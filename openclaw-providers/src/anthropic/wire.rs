@@ -10,7 +10,7 @@ use openclaw_core::{
 };
 
 use super::{Effort, MIN_THINKING_TOKENS, Thinking, schema};
-use crate::service::{arguments, as_text, exact, inline_picture, unsupported};
+use crate::service::{At as _, arguments, as_text, exact, inline_picture, unsupported};
 
 /// What the provider adds to each request.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +69,7 @@ pub(super) fn body(
         thinking(wanted, request, max_tokens, thoughts_are_missing(request, model, provider))
     });
     // Beside thinking the API takes no temperature.
-    let thinks = thinking.as_ref().is_some_and(|thinking| thinking["type"] != "disabled");
+    let thinks = thinking.as_ref().is_some_and(|thinking| thinking.at("/type") != "disabled");
     if let Some(thinking) = thinking {
         body.insert("thinking".into(), thinking);
     }
@@ -221,7 +221,7 @@ fn kept<'a>(
     calls: &[ToolCall],
 ) -> Option<&'a Vec<Value>> {
     let blocks = state.data_for(provider, model)?.as_array()?;
-    let places = blocks.iter().filter(|block| block["type"] == "tool_use").count();
+    let places = blocks.iter().filter(|block| block.at("/type") == "tool_use").count();
     (places == calls.len()).then_some(blocks)
 }
 
@@ -229,7 +229,7 @@ fn kept<'a>(
 /// log has, since their ids are the gateway's.
 fn as_it_was(blocks: &[Value], calls: &[ToolCall]) -> Vec<Value> {
     let mut calls = calls.iter();
-    let blocks = blocks.iter().filter_map(|block| match block["type"].as_str() {
+    let blocks = blocks.iter().filter_map(|block| match block.at("/type").as_str() {
         Some("tool_use") => calls.next().map(called),
         _ => Some(block.clone()),
     });

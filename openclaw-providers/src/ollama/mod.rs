@@ -22,7 +22,8 @@ pub use pull::{Progress, Pull};
 use crate::{
     PriceTable,
     service::{
-        Details, Dialect, Service, Settings, completion, kind_of_status, lines, settings, variable,
+        At as _, Details, Dialect, Service, Settings, completion, kind_of_status, lines, settings,
+        variable,
     },
 };
 
@@ -205,7 +206,9 @@ impl Ollama {
             ));
         };
         let names = models.iter().filter_map(|model| {
-            ["model", "name"].iter().find_map(|key| model[*key].as_str().map(str::to_owned))
+            ["model", "name"]
+                .iter()
+                .find_map(|key| model.get(*key).and_then(Value::as_str).map(str::to_owned))
         });
         let names: Vec<String> = names.collect();
         let infos = streams::iter(names.into_iter().map(|name| self.info(name)));
@@ -218,7 +221,7 @@ impl Ollama {
         let shown = self.service.ask(&CallContext::new(), "/api/show", Some(&body)).await;
         let shown = shown.unwrap_or_default();
         let mut info = ModelInfo::new(name.as_str());
-        let facts = shown["model_info"].as_object();
+        let facts = shown.at("/model_info").as_object();
         let trained = facts.into_iter().flatten().find_map(|(key, value)| {
             key.ends_with(".context_length").then(|| value.as_u64()).flatten()
         });
@@ -226,7 +229,7 @@ impl Ollama {
         let told = self.settings.options.get("num_ctx").and_then(Value::as_u64);
         let fit = trained.into_iter().chain(told).min();
         info.context_tokens = fit.and_then(|tokens| tokens.try_into().ok());
-        if let Some(can) = shown["capabilities"].as_array() {
+        if let Some(can) = shown.at("/capabilities").as_array() {
             info.tools = Some(can.iter().any(|one| one == "tools"));
             info.images = Some(can.iter().any(|one| one == "vision"));
         }

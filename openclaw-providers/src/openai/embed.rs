@@ -6,7 +6,7 @@ use openclaw_core::{
     serde_json::{Value, json},
 };
 
-use crate::service::{Service, Vectors, vector};
+use crate::service::{At as _, Service, Vectors, vector};
 
 /// An [`Embedder`] at a service that speaks OpenAI's `/embeddings`; made by
 /// [`OpenAi::embedder`](super::OpenAi::embedder).
@@ -76,7 +76,7 @@ impl Embedder for OpenAiEmbedder {
 /// The vectors in the order of the texts, which their indexes say.
 fn read(answer: &Value) -> Option<Vec<Embedding>> {
     let mut data: Vec<&Value> = answer.get("data")?.as_array()?.iter().collect();
-    data.sort_by_key(|item| item["index"].as_u64());
+    data.sort_by_key(|item| item.at("/index").as_u64());
     data.into_iter().map(|item| vector(item.get("embedding")?)).collect()
 }
 

@@ -7,6 +7,18 @@ use openclaw_core::{
     serde_json::{self, Value, json},
 };
 
+/// Reads what may be absent.
+pub(crate) trait At {
+    /// The value at a JSON pointer; null if there is none.
+    fn at(&self, pointer: &str) -> &Value;
+}
+
+impl At for Value {
+    fn at(&self, pointer: &str) -> &Value {
+        self.pointer(pointer).unwrap_or(&Self::Null)
+    }
+}
+
 pub(crate) fn unsupported(what: &str) -> Error {
     Error::new(ErrorKind::Unsupported, format!("it does not take {what}"))
 }

@@ -22,14 +22,16 @@ use openclaw_core::{
     serde_json::{self, Value},
 };
 
-pub(crate) use convert::{arguments, as_text, exact, inline_picture, unsupported};
+pub(crate) use convert::{At, arguments, as_text, exact, inline_picture, unsupported};
 #[cfg(any(feature = "openai", feature = "ollama"))]
 pub(crate) use embed::{Vectors, vector};
+#[cfg(feature = "ollama")]
+pub(crate) use read::Frames;
 #[cfg(any(feature = "openai", feature = "anthropic"))]
 pub(crate) use read::events;
+pub(crate) use read::invalid;
 #[cfg(feature = "ollama")]
 pub(crate) use read::lines;
-pub(crate) use read::{Frames, invalid};
 pub use read::{MAX_ANSWER_BYTES, MAX_BODY_BYTES, MAX_EVENT_BYTES};
 pub use refusal::MAX_RETRY_AFTER;
 pub(crate) use refusal::{Details, broken_off, kind_of_status};

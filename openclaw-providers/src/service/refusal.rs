@@ -57,6 +57,10 @@ pub(crate) struct Details {
     /// `code`, as text; Anthropic's `details.error_code`.
     pub(crate) code: String,
     /// `type`.
+    #[cfg_attr(
+        not(any(feature = "openai", feature = "anthropic")),
+        expect(dead_code, reason = "Ollama has none")
+    )]
     pub(crate) class: String,
 }
 
@@ -82,6 +86,7 @@ impl Details {
     }
 
     /// Whether the code or the type is this word.
+    #[cfg(feature = "openai")]
     pub(crate) fn says(&self, word: &str) -> bool {
         self.code == word || self.class == word
     }

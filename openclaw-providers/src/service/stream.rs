@@ -103,10 +103,12 @@ impl Calls {
         self.0.is_empty()
     }
 
+    #[cfg(feature = "openai")]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
+    #[cfg(feature = "openai")]
     pub(crate) fn get_mut(&mut self, position: usize) -> Option<&mut ToolCall> {
         self.0.get_mut(position)
     }

@@ -39,10 +39,12 @@ pub(crate) struct Server {
     closed: mpsc::UnboundedReceiver<()>,
 }
 
+type Answering = Arc<dyn Fn(&Received) -> Vec<Act> + Send + Sync>;
+
 /// What one connection does.
 enum Script {
     Given(Vec<Act>),
-    By(Arc<dyn Fn(&Received) -> Vec<Act> + Send + Sync>),
+    By(Answering),
 }
 
 impl Server {
@@ -56,7 +58,7 @@ impl Server {
     pub(crate) async fn answering(
         answer: impl Fn(&Received) -> Vec<Act> + Send + Sync + 'static,
     ) -> Self {
-        let answer: Arc<dyn Fn(&Received) -> Vec<Act> + Send + Sync> = Arc::new(answer);
+        let answer: Answering = Arc::new(answer);
         Self::run("", move || Some(Script::By(answer.clone()))).await
     }
 

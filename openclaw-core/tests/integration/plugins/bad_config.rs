@@ -94,7 +94,7 @@ async fn slips_are_pointed_at_with_the_nearest_name() {
         ),
         (
             "\"models\": {\"fast\": {\"provider\": \"scripted\", \"modell\": \"m\"}}",
-            &["line 4", "models.fast", "did you mean \"model\"?"],
+            &["line 4", "models.\"fast\"", "did you mean \"model\"?"],
         ),
         (
             "\"fallbacks\": [{\"id\": \"f\", \"first\": \"scripted\", \"then\": [{\"model\": \"x\"}]}]",

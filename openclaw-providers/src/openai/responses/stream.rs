@@ -9,7 +9,7 @@ use openclaw_core::{
 };
 use serde::Deserialize;
 
-use crate::service::{Answer, Calls, Ended, Service, cut_short, invalid};
+use crate::service::{Answer, At as _, Calls, Ended, Service, cut_short, invalid};
 
 /// One event. Only what is needed of the many kinds.
 #[derive(Deserialize)]
@@ -59,16 +59,16 @@ impl ResponseAnswer {
 
     /// The position of the call that an item is.
     fn call(&mut self, index: u64, item: &Value) -> usize {
-        let text = |key: &str| item[key].as_str().unwrap_or_default();
+        let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default();
         let calls = &mut self.calls;
         *self.positions.entry(index).or_insert_with(|| calls.begin(text("call_id"), text("name")))
     }
 
     /// An item is whole.
     fn done(&mut self, index: u64, item: Value, out: &mut VecDeque<CompletionEvent>) -> Result<()> {
-        if item["type"] == "function_call" {
+        if item.at("/type") == "function_call" {
             let position = self.call(index, &item);
-            let arguments = item["arguments"].as_str().unwrap_or_default();
+            let arguments = item.at("/arguments").as_str().unwrap_or_default();
             match self.calls.get_mut(position) {
                 Some(call) if call.arguments.is_empty() => {
                     self.calls.grow(position, arguments, out)?;
@@ -82,9 +82,9 @@ impl ResponseAnswer {
     }
 
     fn ended(&mut self, response: &Value) {
-        self.usage = usage(&response["usage"], self.price);
-        let word = response["incomplete_details"]["reason"].as_str().unwrap_or("incomplete");
-        self.reason = Some(match (response["status"].as_str(), word) {
+        self.usage = usage(response.at("/usage"), self.price);
+        let word = response.at("/incomplete_details/reason").as_str().unwrap_or("incomplete");
+        self.reason = Some(match (response.at("/status").as_str(), word) {
             _ if self.refused => FinishReason::Refused,
             (Some("incomplete"), "max_output_tokens") => FinishReason::Length,
             (Some("incomplete"), "content_filter") => FinishReason::Refused,
@@ -96,11 +96,11 @@ impl ResponseAnswer {
 
     /// What must come back with the calls: the reasoning, and where the calls and the text stood.
     fn state(&self) -> Option<ProviderState> {
-        let reasoned = self.items.values().any(|item| item["type"] == "reasoning");
+        let reasoned = self.items.values().any(|item| item.at("/type") == "reasoning");
         if self.calls.is_empty() || !reasoned {
             return None;
         }
-        let items = self.items.values().map(|item| match item["type"].as_str() {
+        let items = self.items.values().map(|item| match item.at("/type").as_str() {
             Some("reasoning") => reasoning(item),
             kind => json!({ "type": kind }),
         });
@@ -117,11 +117,11 @@ fn reasoning(item: &Value) -> Value {
 
 fn usage(usage: &Value, price: Option<Price>) -> Usage {
     let count = |value: &Value| value.as_u64().unwrap_or_default();
-    let mut read = Usage::new(count(&usage["input_tokens"]), count(&usage["output_tokens"]));
-    let details = &usage["input_tokens_details"];
-    read.cached_input_tokens = count(&details["cached_tokens"]);
-    read.cache_write_input_tokens = count(&details["cache_write_tokens"]);
-    read.reasoning_tokens = count(&usage["output_tokens_details"]["reasoning_tokens"]);
+    let mut read = Usage::new(count(usage.at("/input_tokens")), count(usage.at("/output_tokens")));
+    let details = usage.at("/input_tokens_details");
+    read.cached_input_tokens = count(details.at("/cached_tokens"));
+    read.cache_write_input_tokens = count(details.at("/cache_write_tokens"));
+    read.reasoning_tokens = count(usage.at("/output_tokens_details/reasoning_tokens"));
     read.cost_micro_usd = price.map(|price| price.cost(&read));
     read
 }
@@ -150,7 +150,7 @@ impl Answer for ResponseAnswer {
                 out.extend(text().map(|text| CompletionEvent::Reasoning { text: text.to_owned() }));
             }
             "response.output_item.added" => {
-                if let Some(item) = event.item.filter(|item| item["type"] == "function_call") {
+                if let Some(item) = event.item.filter(|item| item.at("/type") == "function_call") {
                     self.call(index, &item);
                 }
             }

@@ -11,7 +11,7 @@ use openclaw_core::{
 
 use crate::{
     openai::{arguments_text, strict::is_strict},
-    service::{as_text, exact, inline_picture, unsupported},
+    service::{At as _, as_text, exact, inline_picture, unsupported},
 };
 
 /// The body of a request for a streamed response. Nothing is stored at the service, so the reasoning
@@ -117,7 +117,7 @@ fn part(content: &Content) -> Result<Value> {
 
 /// Text alone where that will do. The API has no mark for a call that failed.
 fn output(failed: bool, content: &[Content]) -> Result<Value> {
-    let error = failed.then_some("Error: ").unwrap_or_default();
+    let error = if failed { "Error: " } else { "" };
     if content.iter().any(|part| matches!(part, Content::Media(_))) {
         let mut parts: Vec<Value> = content.iter().map(part).collect::<Result<_>>()?;
         if failed {
@@ -151,7 +151,7 @@ fn kept<'a>(
     calls: &[ToolCall],
 ) -> Option<&'a Vec<Value>> {
     let items = state.data_for(provider, model)?.as_array()?;
-    let places = items.iter().filter(|item| item["type"] == "function_call").count();
+    let places = items.iter().filter(|item| item.at("/type") == "function_call").count();
     (places == calls.len()).then_some(items)
 }
 
@@ -161,7 +161,7 @@ fn as_it_was(items: &[Value], text: &str, calls: &[ToolCall]) -> Vec<Value> {
     let (mut calls, mut text) = (calls.iter(), Some(text));
     let mut out = Vec::with_capacity(items.len());
     for item in items {
-        match item["type"].as_str() {
+        match item.at("/type").as_str() {
             Some("function_call") => out.extend(calls.next().map(called)),
             Some("message") => out.extend(text.take().and_then(said)),
             _ => out.push(item.clone()),
