@@ -9,5 +9,6 @@
 
 mod peers;
 mod plugins;
+mod telegram_emulator;
 mod telegram_emulator_peers;
 mod terminal;
