@@ -11,4 +11,5 @@ mod peers;
 mod plugins;
 mod telegram_emulator;
 mod telegram_emulator_peers;
+mod telegram_emulator_process;
 mod terminal;
