@@ -703,6 +703,13 @@ async fn topics_are_of_forums_and_of_administrators() {
         json!({ "chat_id": chat, "text": "!", "reply_parameters": { "message_id": asked } });
     assert_eq!(stage.ok("sendMessage", answer).await["message_thread_id"], thread);
     assert_eq!(here.topic(thread).bot_messages().len(), 2);
+    // Reading one topic leaves the others unread.
+    stage.ok("sendMessage", json!({ "chat_id": chat, "text": "to all" })).await;
+    stage.ok("sendMessage", send(thread)).await;
+    for expected in ["x", "!", "x"] {
+        assert_eq!(here.topic(thread).next_message().await.text, expected);
+    }
+    assert_eq!(here.next_message().await.text, "to all");
     stage.ok("closeForumTopic", json!({ "chat_id": chat, "message_thread_id": thread })).await;
     forum.demote(&stage.bot);
     assert_eq!(stage.refused("sendMessage", send(thread)).await, "400 Bad Request: TOPIC_CLOSED");
