@@ -112,10 +112,11 @@ async fn a_cut_answer_gives_what_was_sent_before_it() {
 
 #[tokio::test]
 async fn slow_answers_come_in_pieces() {
-    let service =
-        FakeService::start(|_: Request<Bytes>| async { answer(200, "text/plain", "0123456789") })
-            .await
-            .unwrap();
+    let service = FakeService::start(|_: Request<Bytes>| async {
+        answer(200, "text/plain", "0123456789".repeat(50))
+    })
+    .await
+    .unwrap();
     service.faults().once(ANY, Fault::Slow { bytes: 4, pause: Duration::from_millis(1) });
     let body = ask(&service, "/").await.unwrap().into_body();
     let pieces: Vec<Bytes> = body.try_collect().await.unwrap();
