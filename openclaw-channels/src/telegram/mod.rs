@@ -99,6 +99,7 @@ use openclaw_core::{
     http::Uri,
     http_client::HttpClient,
     secret::{Secret, SecretRef},
+    serde_json::json,
 };
 
 pub use config::{
@@ -293,7 +294,7 @@ impl Telegram {
     }
 
     async fn ask_who(&self, cx: &ChannelContext) -> Result<Bot> {
-        let user: types::User = self.client.call(cx, "getMe", &()).await?;
+        let user: types::User = self.client.call(cx, "getMe", &json!({})).await?;
         Ok(Bot { id: user.id, username: user.username.unwrap_or_default() })
     }
 }
