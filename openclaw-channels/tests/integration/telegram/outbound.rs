@@ -50,6 +50,9 @@ impl Stage {
     }
 }
 
+/// How a PNG begins.
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+
 fn media(mime: &str, bytes: &[u8], name: Option<&str>) -> Content {
     use std::fmt::Write as _;
     // Base64 by hand for a handful of bytes is not worth a crate.
@@ -130,14 +133,18 @@ async fn files_are_shown_by_their_kind() {
         ("audio/mpeg", "audio", None),
         ("application/pdf", "document", Some("a \"b\".pdf")),
     ] {
-        let ids = stage.send(vec![media(mime, b"some bytes", name), "a **caption**".into()]).await;
+        let bytes = [PNG, b"some bytes"].concat();
+        let ids = stage.send(vec![media(mime, &bytes, name), "a **caption**".into()]).await;
         let shown = stage.chat.message_by_id(ids[0]).unwrap();
         let file = shown.file.unwrap();
-        assert_eq!((file.kind.as_str(), &*file.bytes), (kind, &b"some bytes"[..]), "{mime}");
+        assert_eq!((file.kind.as_str(), &*file.bytes), (kind, &bytes[..]), "{mime}");
         assert_eq!((shown.text.as_str(), shown.entities[0].kind.as_str()), ("a caption", "bold"));
     }
+    // What says that it is a picture and is none is sent all the same.
+    let ids = stage.send(vec![media("image/png", b"no picture", None)]).await;
+    assert_eq!(stage.chat.message_by_id(ids[0]).unwrap().file.unwrap().kind, "document");
     // With buttons, and by the handle of one that came.
-    let ids = stage.send(vec![media("image/png", b"x", None), buttons("y")]).await;
+    let ids = stage.send(vec![media("image/png", PNG, None), buttons("y")]).await;
     assert_eq!(stage.chat.message_by_id(ids[0]).unwrap().keyboard[0].len(), 2);
     let photo = openclaw_channels::testing::telegram::Media::photo(&b"theirs"[..]);
     let id = stage.chat.send_media(photo).unwrap();
@@ -177,7 +184,7 @@ async fn nothing_is_sent_that_telegram_would_have_to_fetch() {
 #[tokio::test]
 async fn albums_are_one_call_with_a_caption() {
     let stage = Stage::new().await;
-    let png = |bytes: &[u8]| media("image/png", bytes, None);
+    let png = |bytes: &[u8]| media("image/png", &[PNG, bytes].concat(), None);
     let ids = stage.send(vec![png(b"1"), png(b"2"), "*both*".into()]).await;
     assert_eq!((ids.len(), stage.telegram.service().count("sendMediaGroup")), (2, 1));
     let shown: Vec<_> = ids.iter().map(|id| stage.chat.message_by_id(*id).unwrap()).collect();

@@ -39,7 +39,7 @@ use super::wire::{Event, Request, Role, Taken, Wire};
 pub(super) const ACCOUNTS: [&str; 4] = ["keyed:main", "keyed:side", "search:main", "blind:main"];
 /// A millionth of a dollar a token.
 pub(super) const PRICE: Price =
-    Price { input: 1_000_000, cached_input: 1_000_000, output: 1_000_000 };
+    Price { input: 1_000_000, cached_input: 1_000_000, cache_write: None, output: 1_000_000 };
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Runs until it is killed, or told to shut down.
