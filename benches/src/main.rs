@@ -7,6 +7,7 @@
 //! Figures of the gateway stand beside figures of its parts alone, taken in the same run.
 
 mod figures;
+mod http;
 mod model;
 mod platform;
 

@@ -11,7 +11,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::Result;
+use crate::{Result, http::Connection};
 
 /// The smallest prompt that was asked, in bytes: that of a first "hello".
 static SMALLEST: AtomicUsize = AtomicUsize::new(usize::MAX);
@@ -43,40 +43,20 @@ pub(crate) async fn serve() -> Result<()> {
 }
 
 async fn answer(stream: TcpStream) -> Result<()> {
-    stream.set_nodelay(true)?;
-    let mut stream = BufReader::new(stream);
-    loop {
-        let (mut length, mut first, mut line) = (0, String::new(), String::new());
-        loop {
-            line.clear();
-            if stream.read_line(&mut line).await? == 0 {
-                return Ok(());
-            }
-            if first.is_empty() {
-                first.clone_from(&line);
-            }
-            let header = line.to_ascii_lowercase();
-            if let Some(value) = header.strip_prefix("content-length:") {
-                length = value.trim().parse()?;
-            }
-            if line.trim().is_empty() {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).await?;
-        let reply = if first.starts_with("GET /smallest") {
+    let mut connection = Connection::new(stream)?;
+    while let Some(asked) = connection.next().await? {
+        if asked.path == "/smallest" {
             let text = SMALLEST.load(Ordering::Relaxed).to_string();
-            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len())
-        } else {
-            // The gateway's prompts have a system message, the calls without a gateway do not.
-            if body.windows(8).any(|bytes| bytes == b"\"system\"") {
-                SMALLEST.fetch_min(length, Ordering::Relaxed);
-            }
-            events()
-        };
-        stream.get_mut().write_all(reply.as_bytes()).await?;
+            connection.answer("text/plain", &text).await?;
+            continue;
+        }
+        // The gateway's prompts have a system message, the calls without a gateway do not.
+        if asked.body.windows(8).any(|bytes| bytes == b"\"system\"") {
+            SMALLEST.fetch_min(asked.body.len(), Ordering::Relaxed);
+        }
+        connection.answer("text/event-stream", &events()).await?;
     }
+    Ok(())
 }
 
 fn events() -> String {
@@ -92,10 +72,7 @@ fn events() -> String {
     body.push_str(&chunk("{}", "\"stop\""));
     body.push_str("data: {\"id\":\"1\",\"object\":\"chat.completion.chunk\",\"choices\":[],\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":6,\"total_tokens\":106}}\n\n");
     body.push_str("data: [DONE]\n\n");
-    format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
+    body
 }
 
 /// How many bytes the smallest prompt had, as JSON.

@@ -1,0 +1,135 @@
+//! The daemon under load, as a process between a fake Telegram and a fake model service.
+//!
+//! Run with `cargo run --release -p openclaw-benches --bin daemon`. It builds the example `gateway` and
+//! starts it with SQLite (`synchronous=FULL`). This process is Telegram and its people; the model server
+//! is a process of its own. Figures of the daemon stand beside those of its parts alone, from one run.
+
+#[path = "../figures.rs"]
+mod figures;
+#[path = "../http.rs"]
+mod http;
+#[path = "../model.rs"]
+mod model;
+#[path = "../store.rs"]
+mod store;
+mod process;
+mod telegram;
+
+use std::{error::Error, time::Instant};
+
+use figures::{Times, syncs};
+use openclaw_core::{
+    ModelId,
+    bytes::Bytes,
+    http::Request,
+    http_client::HttpClient as _,
+    provider::{CallContext, ChatMessage, Completion, CompletionRequest, Provider as _},
+};
+use openclaw_providers::{http::Reqwest, openai::OpenAi};
+use process::Daemon;
+use telegram::Telegram;
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    if std::env::args().nth(1).as_deref() == Some("model") {
+        return model::serve().await;
+    }
+    let binary = process::build().await?;
+    let (mut server, base) = model::spawn().await?;
+    let telegram = Telegram::start().await?;
+    let folder = tempfile::tempdir()?;
+
+    println!("this machine");
+    println!("  fdatasync of one page               {}", syncs(folder.path(), 500)?);
+    let call = model_alone(&base).await?;
+    println!("  model call alone, over loopback     {call}");
+    let send = send_alone(telegram.url()).await?;
+    println!("  call of the fake Telegram alone     {send}");
+    let (accept, commit) = store::alone(folder.path()).await?;
+    println!("  SQLite accept alone                 {accept}");
+    println!("  SQLite commit of a turn alone       {commit}");
+
+    println!("daemon");
+    println!("  binary                              {:.1} MB", process::megabytes(&binary)?);
+    let mut ready = Times::default();
+    for number in 0..10 {
+        let home = folder.path().join(format!("start-{number}"));
+        ready.add(Daemon::start(&binary, &home, &base, telegram.url()).await?.ready);
+    }
+    println!("  ready, new database                 {ready}");
+    let daemon =
+        Daemon::start(&binary, &folder.path().join("load"), &base, telegram.url()).await?;
+    let idle = daemon.rss_mb()?;
+    println!("  resident, idle                      {idle:.1} MB");
+
+    telegram.turns(1, 60).await?;
+    let mut warm = Times::default();
+    for person in 2..22 {
+        warm.extend(telegram.turns(person, 51).await?);
+    }
+    println!("  warm turn, up to 50 before it       {warm}");
+    // A blind channel: accept, reply, claim. Polling and sending are a call of Telegram each.
+    let parts = call.p50() + 2.0 * send.p50() + accept.p50() + 2.0 * commit.p50();
+    println!(
+        "  of it beyond its parts              p50 {:.2} ms   p99 {:.2} ms",
+        warm.p50() - parts,
+        warm.p99() - parts
+    );
+    let (cpu, began) = (daemon.cpu()?, Instant::now());
+    telegram.load(24, 350).await?;
+    let turns = 24 * 350;
+    let rate = f64::from(turns) / began.elapsed().as_secs_f64();
+    let each = (daemon.cpu()? - cpu).as_secs_f64() * 1e3 / f64::from(turns);
+    println!("  24 chats                            {rate:.0} turns/s   CPU of the daemon {each:.2} ms a turn");
+    println!("  resident after 9,480 turns          {:+.1} MB", daemon.rss_mb()? - idle);
+    match daemon.syncs(telegram.turns(1_000, 200)).await? {
+        Some(count) => println!(
+            "  one chat                            {:.2} commits a turn, each with its fdatasync",
+            f64::from(count) / 200.0
+        ),
+        None => println!("  syncs were not counted: there is no strace"),
+    }
+    if let Some(count) = daemon.syncs(telegram.load(25, 40)).await? {
+        println!(
+            "  25 chats                            {:.2} fdatasyncs a turn",
+            f64::from(count) / 1_000.0
+        );
+    }
+    server.kill().await?;
+    Ok(())
+}
+
+/// The model call as the daemon makes it.
+async fn model_alone(base: &str) -> Result<Times> {
+    let provider = OpenAi::keyless(base)?;
+    let request = CompletionRequest::new(ModelId::new("default"), vec![ChatMessage::user("hello")]);
+    let mut times = Times::default();
+    for _ in 0..1_000 {
+        let began = Instant::now();
+        let stream = provider.stream(&CallContext::new(), &request).await?;
+        Completion::collect(stream, |_| {}).await?;
+        times.add(began.elapsed());
+    }
+    Ok(times)
+}
+
+/// A call of the fake Telegram by the client that the daemon has.
+async fn send_alone(url: &str) -> Result<Times> {
+    let client = Reqwest::new();
+    let mut times = Times::default();
+    for _ in 0..1_000 {
+        let body = Bytes::from_static(br#"{"chat_id": 0, "text": "hello"}"#);
+        let request = Request::post(format!("{url}/bot1:x/sendMessage"))
+            .header("content-type", "application/json")
+            .body(body)?;
+        let began = Instant::now();
+        let mut body = client.send(request).await?.into_body();
+        while let Some(piece) = futures_util::StreamExt::next(&mut body).await {
+            piece?;
+        }
+        times.add(began.elapsed());
+    }
+    Ok(times)
+}
