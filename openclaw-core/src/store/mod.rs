@@ -163,10 +163,18 @@ pub trait RecordStore: Send + Sync + 'static {
 /// Everything durable.
 ///
 /// Backup, integrity and migration belong to the implementation.
+#[async_trait]
 pub trait Store: SessionStore + OutboxStore + RecordStore {
     /// True if nothing survives the process. A gateway refuses such a store unless the application
     /// said [`ephemeral`](crate::gateway::GatewayBuilder::ephemeral).
     fn is_ephemeral(&self) -> bool {
         false
+    }
+
+    /// What the store found wrong with itself since it was opened, a sentence each; waits for a check
+    /// that is under way. Empty if all is sound, and for a store that does not check itself. The
+    /// gateway asks once, and tells the owner. Cancel safe.
+    async fn damage(&self) -> Vec<String> {
+        Vec::new()
     }
 }

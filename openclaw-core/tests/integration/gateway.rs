@@ -1,6 +1,7 @@
 //! The path of a message, through the public API.
 
 mod approvals;
+mod bad_input;
 mod channels;
 mod conversation;
 mod hostile;

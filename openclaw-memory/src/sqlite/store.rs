@@ -164,4 +164,13 @@ impl RecordStore for Sqlite {
     }
 }
 
-impl Store for Sqlite {}
+#[async_trait]
+impl Store for Sqlite {
+    async fn damage(&self) -> Vec<String> {
+        let mut checked = self.0.checked.clone();
+        // An error means that there is nothing to check, or that it could not be done.
+        let findings = checked.wait_for(Option::is_some).await;
+        let findings = findings.ok().and_then(|findings| findings.clone());
+        findings.map(|findings| findings.problems).unwrap_or_default()
+    }
+}

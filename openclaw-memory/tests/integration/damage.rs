@@ -1,8 +1,9 @@
 //! Damage is found; a backup brings back what was.
 
 use openclaw_core::{
-    ErrorKind, Seq,
-    store::{InputId, LogRow, SessionStore as _},
+    ErrorKind, Gateway, Seq,
+    store::{InputId, LogRow, SessionStore as _, Store as _},
+    testing::{Loopback, Scripted},
 };
 use openclaw_memory::sqlite::Sqlite;
 
@@ -71,6 +72,58 @@ async fn a_backup_restores_what_damage_took() {
     assert!(restored.doctor().await.unwrap().is_sound());
     assert_eq!(contents(&restored).await, before);
     assert!(accept(&restored, &session("late"), "1").await.is_some());
+}
+
+#[tokio::test]
+async fn the_owner_is_told_of_damage_that_a_crash_left() {
+    let (_folder, path) = folder();
+    let store = Sqlite::open(&path).await.unwrap();
+    let a = session("a");
+    let held = lease(&store, &a).await;
+    for seq in 1..=20 {
+        store.commit(&held, &a, Seq(seq - 1), batch(seq, "x".repeat(20_000))).await.unwrap();
+    }
+    store.close().await.unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 4096 / 2 * 4096;
+    bytes[middle..middle + 4096].fill(0xA5);
+    std::fs::write(&path, bytes).unwrap();
+    // As a crash leaves it: not marked as closed.
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    conn.execute("UPDATE meta SET value = 0 WHERE name = 'clean'", []).unwrap();
+    drop(conn);
+
+    let chat = Loopback::account("chat:main").unwrap();
+    let ada = chat.person("ada");
+    let make = async || {
+        let store = Sqlite::open(&path).await.unwrap();
+        let gateway = Gateway::builder()
+            .provider(Scripted::replies(["hello"]))
+            .store(store.clone())
+            .channel(chat.clone())
+            .owner("chat", "ada")
+            .start()
+            .await
+            .unwrap();
+        (store, gateway)
+    };
+    let (store, gateway) = make().await;
+    let told = chat.next_message(ada.conversation()).await.text();
+    assert!(told.contains("database is damaged") && told.contains("backup"), "{told}");
+    assert!(!store.findings().unwrap().is_sound());
+    // It goes on with what is whole, and after the next crash tells the same once.
+    assert_eq!(ada.say("hi").await.unwrap(), "hello");
+    drop(gateway);
+    store.close().await.unwrap();
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    conn.execute("UPDATE meta SET value = 0 WHERE name = 'clean'", []).unwrap();
+    drop(conn);
+    let (store, gateway) = make().await;
+    assert!(!store.damage().await.is_empty());
+    gateway.shutdown().await.unwrap();
+    store.close().await.unwrap();
+    let damaged = |shown: &openclaw_core::testing::Shown| shown.text().contains("damaged");
+    assert_eq!(chat.messages().iter().filter(|shown| damaged(shown)).count(), 1);
 }
 
 #[tokio::test]
