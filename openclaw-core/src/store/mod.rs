@@ -99,6 +99,8 @@ pub trait SessionStore: Send + Sync + 'static {
     ) -> Result<Vec<(SessionKey, SessionHead)>>;
 
     /// Nulls the payloads of log rows in `from..=to`; their envelopes stay. Returns how many had one.
+    /// What was sent for the session loses its [content](crate::message::Action::without_content)
+    /// too; what is still to be sent keeps it.
     async fn erase(&self, session: &SessionKey, from: Seq, to: Seq) -> Result<u64>;
 
     /// Inputs that were given up, newest first.
@@ -111,6 +113,8 @@ pub trait SessionStore: Send + Sync + 'static {
 ///
 /// - Rows of one lane (account and conversation) are read in the order in which they were committed.
 /// - A row is in exactly one [`OutboundState`]; only `settle` and `claim` move it.
+/// - A settled row is kept for at least [`KEY_RETENTION`], so that its receipt is found and its key
+///   adds nothing, and then forgotten.
 #[async_trait]
 pub trait OutboxStore: Send + Sync + 'static {
     /// The lanes of an account that have rows to deliver.

@@ -2,8 +2,13 @@
 
 use openclaw_core::{
     ErrorKind, Gateway, Seq,
-    store::{InputId, LogRow, SessionStore as _, Store as _},
+    message::{Action, Receipt},
+    store::{
+        InputId, LogRow, NewOutbound, OutboxStore as _, RecordStore as _, SessionStore as _,
+        Settlement, Store as _,
+    },
     testing::{Loopback, Scripted},
+    time::Timestamp,
 };
 use openclaw_memory::sqlite::Sqlite;
 
@@ -176,6 +181,20 @@ async fn what_is_erased_is_not_in_the_files_any_more() {
     let secret = "THE-SECRET-WORD".repeat(1_000);
     store.commit(&held, &a, Seq::ZERO, batch(1, format!("\"{secret}\""))).await.unwrap();
     store.commit(&held, &a, Seq(1), batch(2, "\"THE-SECRET-WORD\"")).await.unwrap();
+    let key = openclaw_core::OutboundKey::from("reply");
+    let action = Action::Send { key: key.clone(), content: vec![secret.into()], reply_to: None };
+    let reply = NewOutbound {
+        key: key.clone(),
+        conversation: a.conversation().clone(),
+        session: Some(a.clone()),
+        action,
+        group: key.clone(),
+        edits: None,
+        at: Timestamp(1),
+    };
+    store.write(vec![], vec![reply]).await.unwrap();
+    let row = store.outbound(&key).await.unwrap().unwrap();
+    store.settle(row.id, Settlement::Sent(Receipt::default())).await.unwrap();
     assert_eq!(store.erase(&a, Seq(1), Seq(2)).await.unwrap(), 2);
     for file in std::fs::read_dir(path.parent().unwrap()).unwrap() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();

@@ -12,6 +12,7 @@ use super::StoreFixture;
 use crate::{
     error::{ErrorKind, Result},
     id::{AccountId, Conversation, EventKey, NodeId, OutboundKey, Seq, SessionKey},
+    message::Action,
     store::{
         AcceptLimits, AcceptOutcome, Batch, DeadLetter, InMemory, InputId, InputRow, Lease,
         LeaseName, LogRow, NewInput, NewOutbound, OutboundId, OutboundRow, OutboundState,
@@ -84,6 +85,8 @@ faults! {
     LosesCheckpoint,
     /// Drops the rows that it erases.
     ErasesEnvelopes,
+    /// Keeps what was sent when it is to be erased.
+    KeepsSent,
     /// Reads a lane backwards.
     ReversesLane,
     /// Lists lanes that have nothing to do.
@@ -129,6 +132,7 @@ struct Notes {
     newest: HashMap<LeaseName, Lease>,
     conversations: HashSet<Conversation>,
     settled: HashMap<OutboundId, OutboundState>,
+    actions: HashMap<OutboundKey, Action>,
 }
 
 impl Faulty {
@@ -153,7 +157,10 @@ impl Faulty {
     async fn outgoing(&self, rows: Vec<NewOutbound>) -> Result<Vec<NewOutbound>> {
         let mut all = Vec::with_capacity(rows.len());
         for mut row in rows {
-            self.noted(|notes| notes.conversations.insert(row.conversation.clone()));
+            self.noted(|notes| {
+                notes.conversations.insert(row.conversation.clone());
+                notes.actions.insert(row.key.clone(), row.action.clone());
+            });
             if self.has(Fault::ForgetsGroups) {
                 row.group = row.key.clone();
             }
@@ -434,6 +441,12 @@ impl OutboxStore for Faulty {
             && let Some(state) = self.noted(|notes| notes.settled.get(&row.id).cloned())
         {
             row.state = state;
+        }
+        if let Some(row) = &mut row
+            && self.has(Fault::KeepsSent)
+            && let Some(action) = self.noted(|notes| notes.actions.get(key).cloned())
+        {
+            row.new.action = action;
         }
         Ok(row)
     }
