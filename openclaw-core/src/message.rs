@@ -419,6 +419,19 @@ pub enum Action {
     Typing,
 }
 
+impl Action {
+    /// The same action without what it says: what a store keeps of it when that is erased.
+    #[must_use]
+    pub fn without_content(mut self) -> Self {
+        match &mut self {
+            Self::Send { content, .. } | Self::Edit { content, .. } => content.clear(),
+            Self::React { emoji, .. } => emoji.clear(),
+            Self::Delete { .. } | Self::Typing => {}
+        }
+        self
+    }
+}
+
 /// What the platform said about an action that it took.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {

@@ -19,6 +19,7 @@ use crate::{
     message::{Action, Content, Receipt, Sent},
     session::Input,
     store::{NewInput, OutboundId, OutboundRow, OutboundState, Settlement},
+    time::Timestamp,
 };
 
 /// How long delivery of a message is tried.
@@ -277,9 +278,10 @@ impl Delivery {
         row: &OutboundRow,
     ) -> Result<Done> {
         let now = hub.now();
-        if let Some(at) = row.not_before.filter(|at| *at > now) {
-            // The clock may have been set back since.
-            return Ok(Done::Later(at.since(now).min(MAX_PAUSE)));
+        // No pause is that long: the clock was set back since, and it is due.
+        let early = |at: &Timestamp| *at > now && at.since(now) <= MAX_PAUSE;
+        if let Some(at) = row.not_before.filter(early) {
+            return Ok(Done::Later(at.since(now)));
         }
         if now.since(row.new.at) > DELIVERY_TTL {
             let error = Error::new(ErrorKind::Timeout, "it could not be delivered for a day");

@@ -278,6 +278,7 @@ impl GatewayBuilder {
         });
         hub.delivery.connect(Arc::downgrade(&hub));
         hub.keep_leases();
+        hub.watch_store();
         let recovered = hub.recover_all().await?;
         if recovered > 0 {
             tracing::info!(sessions = recovered, "taking up what an earlier run left");

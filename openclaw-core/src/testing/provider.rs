@@ -22,6 +22,7 @@ pub use super::provider_faulty::{FaultyProvider, ProviderFault};
 use super::{Suite, Verdict};
 use crate::{
     error::{Error, ErrorKind, Result},
+    gateway::IntoProvider,
     id::ModelId,
     provider::{
         CallContext, ChatMessage, Completion, CompletionEvent, CompletionRequest, DEFAULT_MODEL,
@@ -53,7 +54,7 @@ pub struct ProviderFixture {
 
 impl ProviderFixture {
     /// About the provider that `make` makes, asked for `model`; each case has its own.
-    pub fn new<P: Provider>(
+    pub fn new<P: IntoProvider>(
         model: impl Into<ModelId>,
         make: impl Fn() -> P + Send + Sync + 'static,
     ) -> Self {
@@ -86,7 +87,10 @@ impl ProviderFixture {
 
     /// How to make one that calls at least one tool, with arguments that are a JSON object.
     #[must_use]
-    pub fn with_tools<P: Provider>(mut self, make: impl Fn() -> P + Send + Sync + 'static) -> Self {
+    pub fn with_tools<P: IntoProvider>(
+        mut self,
+        make: impl Fn() -> P + Send + Sync + 'static,
+    ) -> Self {
         self.tools = Some(erase(make));
         self
     }
@@ -100,14 +104,17 @@ impl ProviderFixture {
 
     /// How to make one that begins a stream and then says nothing more.
     #[must_use]
-    pub fn with_stall<P: Provider>(mut self, make: impl Fn() -> P + Send + Sync + 'static) -> Self {
+    pub fn with_stall<P: IntoProvider>(
+        mut self,
+        make: impl Fn() -> P + Send + Sync + 'static,
+    ) -> Self {
         self.stalling = Some(erase(make));
         self
     }
 
     /// How to make one whose service refuses every request.
     #[must_use]
-    pub fn with_refusal<P: Provider>(
+    pub fn with_refusal<P: IntoProvider>(
         mut self,
         make: impl Fn() -> P + Send + Sync + 'static,
     ) -> Self {
@@ -138,8 +145,8 @@ impl ProviderFixture {
     }
 }
 
-fn erase<P: Provider>(make: impl Fn() -> P + Send + Sync + 'static) -> Make {
-    Arc::new(move || Arc::new(make()))
+fn erase<P: IntoProvider>(make: impl Fn() -> P + Send + Sync + 'static) -> Make {
+    Arc::new(move || make().into_provider())
 }
 
 /// The cases of [`Provider`]'s contract.

@@ -3,6 +3,7 @@
 mod access;
 mod approvals;
 mod asks;
+mod bad_input;
 mod channels;
 mod conversation;
 mod delivery;

@@ -43,7 +43,7 @@ pub(super) fn counters(conn: &Connection) -> Result<Counters> {
         [],
         |row| {
             let (pending, last_input) = (uint(row.get(0)?), uint(row.get(1)?));
-            Ok(Counters { pending, last_input, erased: false })
+            Ok(Counters { pending, last_input, outbox_due: Timestamp(i64::MIN), erased: false })
         },
     )
     .map_err(failed)
@@ -102,6 +102,7 @@ pub(super) fn accept(
     limits: AcceptLimits,
 ) -> Result<Vec<AcceptOutcome>> {
     forget_old_keys(tx)?;
+    outbox::forget_old(tx)?;
     inputs.iter().map(|input| accept_one(tx, input, limits)).collect()
 }
 
@@ -306,8 +307,8 @@ fn append(tx: &Tx<'_>, session: i64, entry: &LogRow) -> Result<()> {
 
 /// Nulls payloads and overwrites what they were in the file.
 pub(super) fn erase(tx: &mut Tx<'_>, session: &SessionKey, from: Seq, to: Seq) -> Result<u64> {
-    let Some(session) = find(tx, session)? else { return Ok(0) };
-    let (from, to) = log_ids(session.id, from, to);
+    let Some(found) = find(tx, session)? else { return Ok(0) };
+    let (from, to) = log_ids(found.id, from, to);
     let conn = tx.conn;
     let secure = |value| conn.pragma_update(None, "secure_delete", value).map_err(failed);
     secure("ON")?;
@@ -315,9 +316,10 @@ pub(super) fn erase(tx: &mut Tx<'_>, session: &SessionKey, from: Seq, to: Seq) -
         "UPDATE log SET payload = NULL WHERE id BETWEEN ?1 AND ?2 AND payload IS NOT NULL",
         [from, to],
     );
+    let sent = outbox::erase(tx, session);
     secure("FAST")?;
-    let erased = erased? as u64;
-    tx.counters.erased |= erased > 0;
+    let (erased, sent) = (erased? as u64, sent?);
+    tx.counters.erased |= erased > 0 || sent > 0;
     Ok(erased)
 }
 

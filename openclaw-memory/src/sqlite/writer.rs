@@ -51,6 +51,8 @@ pub(super) struct Counters {
     pub(super) pending: u64,
     /// The newest input.
     pub(super) last_input: u64,
+    /// Before this no settled outgoing row is old enough to be forgotten.
+    pub(super) outbox_due: Timestamp,
     /// Something was erased in this transaction: what it was must leave the log too.
     pub(super) erased: bool,
 }

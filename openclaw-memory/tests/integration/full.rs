@@ -4,13 +4,18 @@ use std::{
     ffi::OsStr,
     path::Path,
     process::{Command, Stdio},
+    sync::Arc,
 };
 
 use openclaw_core::{
-    ErrorKind, Seq,
+    AccountId, Conversation, ErrorKind, Gateway, Result, Seq, async_trait,
+    channel::{Capabilities, Channel, ChannelContext},
+    message::{Action, Sent},
     store::{InputId, SessionStore as _},
+    testing::{Loopback, Scripted, scripted::Step},
 };
 use openclaw_memory::sqlite::Sqlite;
+use tokio::sync::Notify;
 
 use crate::common::{NO_LIMITS, accept, batch, child, folder, input, lease, role, session, skip};
 
@@ -58,6 +63,85 @@ async fn a_full_database_refuses_and_recovers() {
     for n in 0..100 {
         assert!(accept(&store, &a, &format!("later {n}")).await.is_some());
     }
+}
+
+/// A messenger that notices when what it brought was not taken.
+struct Watched {
+    chat: Loopback,
+    untaken: Notify,
+}
+
+#[async_trait]
+impl Channel for Watched {
+    fn id(&self) -> &AccountId {
+        self.chat.id()
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        self.chat.capabilities()
+    }
+
+    async fn run(&self, cx: &ChannelContext) -> Result<()> {
+        let ended = self.chat.run(cx).await;
+        if ended.is_err() {
+            self.untaken.notify_one();
+        }
+        ended
+    }
+
+    async fn perform(
+        &self,
+        cx: &ChannelContext,
+        to: &Conversation,
+        action: &Action,
+    ) -> Result<Sent> {
+        self.chat.perform(cx, to, action).await
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_on_a_full_database_takes_nothing_and_loses_nothing() {
+    let (_folder, path) = folder();
+    let store = Sqlite::builder(&path).max_bytes(1 << 20).open().await.unwrap();
+    let filler = session("filler");
+    let held = lease(&store, &filler).await;
+    let mut seq = Seq::ZERO;
+    for size in [100_000, 10_000, 100] {
+        let mut fits = true;
+        while fits {
+            let entry = batch(seq.0 + 1, "y".repeat(size));
+            fits = store.commit(&held, &filler, seq, entry).await.is_ok();
+            seq.0 += u64::from(fits);
+        }
+    }
+    store.release(&held).await.unwrap();
+
+    let watched = Arc::new(Watched { chat: Loopback::new(), untaken: Notify::new() });
+    let chat = watched.chat.clone();
+    let people: Vec<_> = (0..5).map(|n| chat.person(&format!("p{n}"))).collect();
+    for person in &people {
+        person.send(&"word ".repeat(2_000));
+    }
+    let script = Scripted::from_fn(|_| Ok(Step::text("hello")));
+    let gateway = Gateway::builder()
+        .provider(script.clone())
+        .store(store.clone())
+        .channel(watched.clone())
+        .start()
+        .await
+        .unwrap();
+    watched.untaken.notified().await;
+    assert_eq!((chat.acknowledged(), chat.unheard()), (0, 5));
+    assert!(script.requests().is_empty() && chat.messages().is_empty());
+
+    assert!(store.erase(&filler, Seq(1), Seq(5)).await.unwrap() > 0);
+    for person in &people {
+        assert_eq!(chat.next_message(person.conversation()).await.text(), "hello");
+    }
+    gateway.shutdown().await.unwrap();
+    assert_eq!((chat.acknowledged(), chat.messages().len()), (5, 5));
+    assert!(store.doctor().await.unwrap().is_sound());
+    store.close().await.unwrap();
 }
 
 /// Mounts what is behind it and becomes the rest.

@@ -7,8 +7,12 @@ use std::{
 };
 
 use openclaw_core::{
-    ErrorKind,
-    store::{InputId, LeaseName, RecordKey, RecordStore as _, RecordWrite, SessionStore as _},
+    ErrorKind, OutboundKey,
+    message::{Action, Receipt},
+    store::{
+        InputId, LeaseName, NewOutbound, OutboundId, OutboxStore as _, RecordKey, RecordStore as _,
+        RecordWrite, SessionStore as _, Settlement,
+    },
     time::{Clock, Timestamp},
 };
 use openclaw_memory::sqlite::Sqlite;
@@ -258,4 +262,46 @@ async fn keys_live_thirty_days_and_a_clock_that_goes_back_shortens_nothing() {
     // The newest of the old rows stayed while it held the last place; now it may go.
     assert!(accept(&store, &a, "2").await.unwrap() > again);
     assert_eq!(store.inputs(&a, InputId::default(), 10).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn what_was_sent_is_known_for_thirty_days_and_what_waits_stays() {
+    const DAY: i64 = 24 * 60 * 60 * 1_000;
+    let (_folder, path) = folder();
+    let clock = Arc::new(Hand(AtomicI64::new(100 * DAY)));
+    let store = Sqlite::builder(&path).clock(clock.clone()).open().await.unwrap();
+    let a = session("a");
+    let row = |number: usize| {
+        let key = OutboundKey::from(format!("{number}"));
+        NewOutbound {
+            key: key.clone(),
+            conversation: a.conversation().clone(),
+            session: Some(a.clone()),
+            action: Action::Send { key: key.clone(), content: vec!["x".into()], reply_to: None },
+            group: key,
+            edits: None,
+            at: Timestamp(100 * DAY),
+        }
+    };
+    store.write(vec![], (0..40).map(row).collect()).await.unwrap();
+    let lane = store.lane(a.conversation(), OutboundId::default(), 100).await.unwrap();
+    // The oldest is still to be sent.
+    for row in &lane[1..] {
+        store.settle(row.id, Settlement::Sent(Receipt::message("m"))).await.unwrap();
+    }
+    let known = async || {
+        let mut known = 0;
+        for number in 0..40 {
+            let key = OutboundKey::from(format!("{number}"));
+            known += usize::from(store.outbound(&key).await.unwrap().is_some());
+        }
+        known
+    };
+    for (day, left) in [(129, 40), (10, 40), (131, 24), (131, 8), (131, 1), (131, 1)] {
+        clock.0.store(day * DAY, Ordering::Relaxed);
+        accept(&store, &a, &format!("{day}-{left}-{}", known().await)).await;
+        assert_eq!(known().await, left, "on day {day}");
+    }
+    let lane = store.lane(a.conversation(), OutboundId::default(), 100).await.unwrap();
+    assert_eq!(lane.len(), 1);
 }

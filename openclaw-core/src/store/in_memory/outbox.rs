@@ -1,19 +1,20 @@
 //! Outgoing rows in memory.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     ops::Bound,
 };
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::InMemory;
 use crate::{
     error::{ErrorKind, Result},
-    id::{AccountId, Conversation, OutboundKey},
+    id::{AccountId, Conversation, OutboundKey, SessionKey},
     store::{
-        NewOutbound, OutboundId, OutboundRow, OutboundState, OutboxStore, Settlement,
-        no_such_outbound,
+        KEY_RETENTION, NewOutbound, OutboundId, OutboundRow, OutboundState, OutboxStore,
+        Settlement, no_such_outbound,
     },
     time::Timestamp,
 };
@@ -29,11 +30,14 @@ pub(super) struct Outbox {
     undelivered: BTreeSet<OutboundId>,
     /// The live rows by their groups.
     groups: HashMap<OutboundKey, BTreeSet<OutboundId>>,
+    /// All other rows, by age.
+    settled: VecDeque<(Instant, OutboundId)>,
 }
 
 impl Outbox {
     /// Adds the rows whose keys are new.
     pub(super) fn add(&mut self, rows: Vec<NewOutbound>) {
+        self.forget_old();
         for new in rows {
             if self.by_key.contains_key(&new.key) {
                 continue;
@@ -46,6 +50,27 @@ impl Outbox {
             self.groups.entry(new.group.clone()).or_default().insert(id);
             let state = OutboundState::Pending;
             self.rows.insert(id, OutboundRow { id, new, state, attempts: 0, not_before: None });
+        }
+    }
+
+    fn forget_old(&mut self) {
+        let now = Instant::now();
+        while let Some((at, id)) = self.settled.front()
+            && now.saturating_duration_since(*at) > KEY_RETENTION
+        {
+            if let Some(row) = self.rows.remove(id) {
+                self.by_key.remove(&row.new.key);
+            }
+            self.settled.pop_front();
+        }
+    }
+
+    /// Takes away what settled rows of a session say.
+    pub(super) fn erase(&mut self, session: &SessionKey) {
+        for row in self.rows.values_mut() {
+            if row.new.session.as_ref() == Some(session) && !row.state.is_live() {
+                row.new.action = row.new.action.clone().without_content();
+            }
         }
     }
 
@@ -105,6 +130,7 @@ impl Outbox {
     }
 
     fn leave_lane(&mut self, id: OutboundId) {
+        self.settled.push_back((Instant::now(), id));
         let Some(row) = self.rows.get(&id) else { return };
         if !matches!(row.state, OutboundState::Sent { .. }) {
             self.undelivered.insert(id);

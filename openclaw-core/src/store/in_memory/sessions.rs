@@ -271,6 +271,7 @@ impl SessionStore for InMemory {
 
     async fn erase(&self, session: &SessionKey, from: Seq, to: Seq) -> Result<u64> {
         let mut state = self.state();
+        state.outbox.erase(session);
         let Some(session) = state.sessions.all.get_mut(session) else { return Ok(0) };
         let rows = session.log.iter_mut();
         let erased = rows

@@ -13,6 +13,7 @@ use crate::{
     blobs::Blobs,
     error::{ErrorKind, Result},
     id::{AccountId, Conversation, EventKey, NodeId, OutboundKey, Seq, SessionKey},
+    message::Action,
     store::{
         AcceptLimits, AcceptOutcome, Batch, DeadLetter, InMemory, InputId, InputRow, Lease,
         LeaseName, LogRow, NewInput, NewOutbound, OutboundId, OutboundRow, OutboundState,
@@ -87,6 +88,8 @@ faults! {
     LosesCheckpoint,
     /// Drops the rows that it erases.
     ErasesEnvelopes,
+    /// Keeps what was sent when it is to be erased.
+    KeepsSent,
     /// Reads a lane backwards.
     ReversesLane,
     /// Lists lanes that have nothing to do.
@@ -134,6 +137,7 @@ struct Notes {
     newest: HashMap<LeaseName, Lease>,
     conversations: HashSet<Conversation>,
     settled: HashMap<OutboundId, OutboundState>,
+    actions: HashMap<OutboundKey, Action>,
 }
 
 impl Faulty {
@@ -158,7 +162,10 @@ impl Faulty {
     async fn outgoing(&self, rows: Vec<NewOutbound>) -> Result<Vec<NewOutbound>> {
         let mut all = Vec::with_capacity(rows.len());
         for mut row in rows {
-            self.noted(|notes| notes.conversations.insert(row.conversation.clone()));
+            self.noted(|notes| {
+                notes.conversations.insert(row.conversation.clone());
+                notes.actions.insert(row.key.clone(), row.action.clone());
+            });
             if self.has(Fault::ForgetsGroups) {
                 row.group = row.key.clone();
             }
@@ -442,6 +449,12 @@ impl OutboxStore for Faulty {
             && let Some(state) = self.noted(|notes| notes.settled.get(&row.id).cloned())
         {
             row.state = state;
+        }
+        if let Some(row) = &mut row
+            && self.has(Fault::KeepsSent)
+            && let Some(action) = self.noted(|notes| notes.actions.get(key).cloned())
+        {
+            row.new.action = action;
         }
         Ok(row)
     }

@@ -109,6 +109,7 @@ pub fn suite<F: StoreFixture>(
         outbox::settling_again_changes_nothing,
         outbox::a_key_that_is_there_adds_nothing,
         outbox::a_row_that_does_not_exist_is_not_found,
+        outbox::erasure_empties_what_was_sent,
         records::versions_rise_from_one,
         records::a_version_guards_a_write,
         records::a_write_is_all_or_nothing,

@@ -1,12 +1,12 @@
 //! Cases about what leaves.
 
 use super::{
-    ErrorKind, Handle, OutboundKey, Result, Seq, Timestamp, account, batch, lease, outbound, place,
-    refused, session,
+    ErrorKind, Handle, OutboundKey, Result, Seq, Timestamp, account, batch, entries, lease,
+    outbound, place, refused, session,
 };
 use crate::{
     id::{AccountId, Conversation},
-    message::Receipt,
+    message::{Action, Receipt},
     store::{NewOutbound, OutboundId, OutboundRow, OutboundState, Settlement},
 };
 
@@ -214,5 +214,34 @@ pub(super) async fn a_row_that_does_not_exist_is_not_found(store: Handle) -> Res
     let none = OutboundId(1_000_000);
     refused(store.claim(none, Timestamp(1)).await, ErrorKind::NotFound);
     refused(store.settle(none, Settlement::Unknown).await, ErrorKind::NotFound);
+    Ok(())
+}
+
+async fn action(store: &Handle, key: &str) -> Result<Option<Action>> {
+    let row = store.outbound(&OutboundKey::from(key)).await?;
+    Ok(row.map(|row| row.new.action))
+}
+
+pub(super) async fn erasure_empties_what_was_sent(store: Handle) -> Result<()> {
+    let rows = lane_of(&store, "a", &["sent", "pending"]).await?;
+    let others = lane_of(&store, "b", &["other"]).await?;
+    let receipt = Receipt::message("m1");
+    for row in rows.iter().take(1).chain(&others) {
+        store.settle(row.id, Settlement::Sent(receipt.clone())).await?;
+    }
+    let a = session("a")?;
+    let lease = lease(&store, &a).await?;
+    store.commit(&lease, &a, Seq::ZERO, batch(entries(1, 1))).await?;
+    assert_eq!(store.erase(&a, Seq(1), Seq(1)).await?, 1);
+    for row in rows.iter().take(1) {
+        let empty = row.new.action.clone().without_content();
+        assert_eq!(action(&store, "sent").await?, Some(empty));
+    }
+    assert_eq!(state(&store, "sent").await?, Some(OutboundState::Sent { receipt }));
+    // What is to be sent, and what others were sent, stays.
+    for (key, row) in ["pending", "other"].into_iter().zip(rows.iter().skip(1).chain(&others)) {
+        assert_eq!(action(&store, key).await?, Some(row.new.action.clone()));
+    }
+    assert_eq!(keys(&lane_of(&store, "a", &["sent"]).await?), ["pending"]);
     Ok(())
 }

@@ -93,6 +93,24 @@ async fn what_does_not_fit_is_told_to_the_model() {
 }
 
 #[tokio::test]
+async fn a_call_that_did_not_fit_is_repaired() {
+    let script = Scripted::from_fn(|request| {
+        let text = said(request);
+        Ok(match () {
+            () if text.contains("noted a") => Step::text("done"),
+            () if text.contains("missing field `name`") => {
+                Step::new().call("note", json!({ "name": "a" }))
+            }
+            () => Step::new().call("note", json!({ "nom": "a" })),
+        })
+    });
+    let (store, count) = (InMemory::new(), Count::default());
+    let gateway = builder(&script, &store).tool(counting("note", &count)).start().await.unwrap();
+    assert_eq!(ask(&gateway.handle(), "go").await.text, "done");
+    assert_eq!((count.load(Ordering::SeqCst), script.requests().len()), (1, 3));
+}
+
+#[tokio::test]
 async fn a_panicking_tool_does_not_take_its_session_along() {
     let script =
         Scripted::steps([Step::new().call("bad", json!({ "name": "x" })), Step::text("it broke")]);
