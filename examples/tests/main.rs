@@ -17,6 +17,7 @@ mod custom_provider;
 #[allow(dead_code, reason = "its `main` is not called")]
 mod custom_tool;
 mod gateway;
+mod telegram_bot;
 #[path = "../hello.rs"]
 #[allow(dead_code, reason = "its `main` is not called")]
 mod hello;

@@ -187,12 +187,18 @@ impl Telegram {
         })
     }
 
-    /// The bot whose token is in the environment variable `TELEGRAM_BOT_TOKEN`.
+    /// The bot whose token is in the environment variable `TELEGRAM_BOT_TOKEN`, at the server that
+    /// `TELEGRAM_BASE_URL` names if it is one's own.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidConfig`](openclaw_core::ErrorKind::InvalidConfig) if it is not set or no token.
+    /// [`ErrorKind::InvalidConfig`](openclaw_core::ErrorKind::InvalidConfig) if the token is not set or is
+    /// none, or the address is none.
     pub fn from_env() -> Result<Self> {
-        Self::new(SecretRef::Env("TELEGRAM_BOT_TOKEN".to_owned()).resolve()?)
+        let new = Self::new(SecretRef::Env("TELEGRAM_BOT_TOKEN".to_owned()).resolve()?)?;
+        match std::env::var("TELEGRAM_BASE_URL") {
+            Ok(url) if !url.is_empty() => new.base_url(&url),
+            _ => Ok(new),
+        }
     }
 
     /// What a configuration says; its secrets are fetched now.
