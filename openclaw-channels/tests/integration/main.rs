@@ -10,5 +10,7 @@
 mod peers;
 mod plugins;
 mod telegram;
+mod telegram_emulator;
 mod telegram_emulator_peers;
+mod telegram_emulator_process;
 mod terminal;

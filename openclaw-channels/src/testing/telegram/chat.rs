@@ -284,9 +284,10 @@ impl Chat {
         self.shared
             .wait(|world| {
                 let place = world.present(self.place);
-                let read_to = world.chats.get(&place)?.read_to;
-                let next = self.of_bots(world).into_iter().find(|message| message.id > read_to)?;
-                world.chats.get_mut(&place)?.read_to = next.id;
+                let chat = world.chats.get(&place)?;
+                let unread = |id: i64| chat.message(id).is_some_and(|message| !message.read);
+                let next = self.of_bots(world).into_iter().find(|message| unread(message.id))?;
+                world.chats.get_mut(&place)?.message_mut(next.id)?.read = true;
                 Some(next)
             })
             .await

@@ -6,6 +6,8 @@ use openclaw_core::{
     testing::fake_service::{Answer, json_answer},
 };
 
+use super::json::put;
+
 pub(super) type Result<T, E = ApiError> = std::result::Result<T, E>;
 
 /// A refusal: `error_code`, `description` and `parameters`.
@@ -48,7 +50,7 @@ impl ApiError {
         let mut answer = match &self.parameters {
             None => json_answer(self.code, &body),
             Some(parameters) => {
-                body["parameters"] = parameters.clone();
+                put(&mut body, "parameters", parameters.clone());
                 json_answer(self.code, &body)
             }
         };

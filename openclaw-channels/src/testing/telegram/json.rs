@@ -5,6 +5,13 @@ use openclaw_core::serde_json::{Map, Value, json};
 
 use super::world::{Account, Chat, ChatKind, Content, Message, Place, Status, World};
 
+/// Sets a field of an object.
+pub(super) fn put(object: &mut Value, key: &str, value: impl Into<Value>) {
+    if let Value::Object(object) = object {
+        object.insert(key.to_owned(), value.into());
+    }
+}
+
 impl Account {
     pub(super) fn json(&self) -> Value {
         let mut user = json!({
@@ -16,7 +23,7 @@ impl Account {
             ("language_code", &self.language),
         ] {
             if let Some(value) = value {
-                user[key] = value.as_str().into();
+                put(&mut user, key, value.as_str());
             }
         }
         user
@@ -39,7 +46,7 @@ impl World {
             ("has_main_web_app", false),
             ("has_topics_enabled", false),
         ] {
-            me[key] = value.into();
+            put(&mut me, key, value);
         }
         me
     }
@@ -50,30 +57,30 @@ impl World {
         match (chat.kind, place) {
             (ChatKind::Private, Place::Private { user, .. }) => {
                 if let Some(user) = self.accounts.get(&user) {
-                    json["first_name"] = user.first_name.as_str().into();
+                    put(&mut json, "first_name", user.first_name.as_str());
                     for (key, value) in
                         [("last_name", &user.last_name), ("username", &user.username)]
                     {
                         if let Some(value) = value {
-                            json[key] = value.as_str().into();
+                            put(&mut json, key, value.as_str());
                         }
                     }
                 }
-                json["type"] = "private".into();
+                put(&mut json, "type", "private");
             }
             (ChatKind::Group, _) => {
-                json["title"] = chat.title.as_str().into();
-                json["type"] = "group".into();
-                json["all_members_are_administrators"] = false.into();
+                put(&mut json, "title", chat.title.as_str());
+                put(&mut json, "type", "group");
+                put(&mut json, "all_members_are_administrators", false);
             }
             _ => {
-                json["title"] = chat.title.as_str().into();
-                json["type"] = "supergroup".into();
+                put(&mut json, "title", chat.title.as_str());
+                put(&mut json, "type", "supergroup");
                 if let Some(name) = &chat.username {
-                    json["username"] = name.as_str().into();
+                    put(&mut json, "username", name.as_str());
                 }
                 if chat.forum {
-                    json["is_forum"] = true.into();
+                    put(&mut json, "is_forum", true);
                 }
             }
         }
@@ -83,12 +90,11 @@ impl World {
     /// What `getChat` answers.
     pub(super) fn full_chat_json(&self, place: Place) -> Value {
         let mut json = self.chat_json(place);
-        json["max_reaction_count"] = 11.into();
-        json["accent_color_id"] = 0.into();
-        json["accepted_gift_types"] = json!({
-            "unlimited_gifts": false, "limited_gifts": false, "unique_gifts": false,
-            "premium_subscription": false, "gifts_from_channels": false,
-        });
+        put(&mut json, "max_reaction_count", 11);
+        put(&mut json, "accent_color_id", 0);
+        let gifts = json!({ "unlimited_gifts": false, "limited_gifts": false, "unique_gifts": false,
+            "premium_subscription": false, "gifts_from_channels": false, });
+        put(&mut json, "accepted_gift_types", gifts);
         if let Some(chat) = self.chats.get(&place)
             && chat.kind != ChatKind::Private
         {
@@ -112,7 +118,7 @@ impl World {
             .map(allowed)
             .into_iter()
             .collect();
-            json["permissions"] = permissions.into();
+            put(&mut json, "permissions", permissions);
         }
         json
     }
@@ -120,9 +126,9 @@ impl World {
     pub(super) fn member_json(&self, account: i64, status: Status, kind: ChatKind) -> Value {
         let mut member = json!({ "user": self.user_json(account), "status": status.name() });
         match status {
-            Status::Creator => member["is_anonymous"] = false.into(),
+            Status::Creator => put(&mut member, "is_anonymous", false),
             Status::Administrator => {
-                member["can_be_edited"] = false.into();
+                put(&mut member, "can_be_edited", false);
                 for right in [
                     "can_manage_chat",
                     "can_change_info",
@@ -135,15 +141,15 @@ impl World {
                     "can_edit_stories",
                     "can_delete_stories",
                 ] {
-                    member[right] = true.into();
+                    put(&mut member, right, true);
                 }
                 if kind == ChatKind::Supergroup {
-                    member["can_manage_topics"] = true.into();
+                    put(&mut member, "can_manage_topics", true);
                 }
-                member["can_promote_members"] = false.into();
-                member["is_anonymous"] = false.into();
+                put(&mut member, "can_promote_members", false);
+                put(&mut member, "is_anonymous", false);
             }
-            Status::Kicked => member["until_date"] = 0.into(),
+            Status::Kicked => put(&mut member, "until_date", 0),
             Status::Member | Status::Left => {}
         }
         member
@@ -198,7 +204,7 @@ impl World {
             for entity in json.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten() {
                 let id = entity.pointer("/user/id").and_then(Value::as_i64);
                 if let Some(id) = id.filter(|id| self.accounts.contains_key(id)) {
-                    entity["user"] = self.user_json(id);
+                    put(entity, "user", self.user_json(id));
                 }
             }
         }

@@ -14,6 +14,7 @@ use super::{
     args::Args,
     error::{ApiError, Result},
     files::MAX_DOWNLOAD,
+    json::put,
     methods,
     world::Shared,
 };
@@ -70,7 +71,7 @@ impl Api {
                 let done = methods::call(&self.0, bot, method, &args).await?;
                 let mut body = json!({ "ok": true, "result": done.result });
                 if let Some(note) = done.note {
-                    body["description"] = note.into();
+                    put(&mut body, "description", note);
                 }
                 Ok(json_answer(200, &body))
             }

@@ -7,7 +7,10 @@ use openclaw_core::{
     time::Timestamp,
 };
 
-use super::world::{ChatKind, Content, Message, Place, Status, World};
+use super::{
+    json::put,
+    world::{ChatKind, Content, Message, Place, Status, World},
+};
 
 /// How long the server keeps an update.
 pub(super) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -92,7 +95,7 @@ pub(super) struct Update {
 impl Update {
     pub(super) fn json(&self, id: u64) -> Value {
         let mut update = json!({ "update_id": id });
-        update[self.kind] = self.body.clone();
+        put(&mut update, self.kind, self.body.clone());
         update
     }
 }

@@ -146,8 +146,6 @@ pub(super) struct Chat {
     pub(super) actions: Vec<(String, Option<i64>)>,
     /// The last bot that wrote here.
     pub(super) last_bot: Option<i64>,
-    /// Which of the bots' messages a reader was given already.
-    pub(super) read_to: i64,
 }
 
 impl Chat {
@@ -164,7 +162,6 @@ impl Chat {
             next_id: 1,
             actions: Vec::new(),
             last_bot: None,
-            read_to: 0,
         }
     }
 
@@ -217,6 +214,8 @@ pub(super) struct Message {
     pub(super) extra: Map<String, Value>,
     pub(super) reactions: BTreeMap<i64, Vec<Value>>,
     pub(super) deleted: bool,
+    /// True once `next_message` gave it out.
+    pub(super) read: bool,
 }
 
 impl Message {
@@ -237,6 +236,7 @@ impl Message {
             extra: Map::new(),
             reactions: BTreeMap::new(),
             deleted: false,
+            read: false,
         }
     }
 

@@ -12,6 +12,7 @@ use super::Done;
 use crate::testing::telegram::{
     args::Args,
     error::{ApiError, Result, bad},
+    json::put,
     updates::Kinds,
     webhook,
     world::{Bot, Shared, Webhook, World},
@@ -260,15 +261,15 @@ pub(super) fn get_webhook_info(world: &mut World, bot: i64, _: &Args) -> Result<
         "pending_update_count": bot.feed.len(),
     });
     if let Some((when, why)) = &bot.webhook_error {
-        info["last_error_date"] = when.as_millis().div_euclid(1000).into();
-        info["last_error_message"] = why.as_str().into();
+        put(&mut info, "last_error_date", when.as_millis().div_euclid(1000));
+        put(&mut info, "last_error_message", why.as_str());
     }
     if let Some(webhook) = &bot.webhook {
-        info["max_connections"] = webhook.max_connections.into();
-        info["ip_address"] = "127.0.0.1".into();
+        put(&mut info, "max_connections", webhook.max_connections);
+        put(&mut info, "ip_address", "127.0.0.1");
     }
     if bot.kinds != Kinds::default() {
-        info["allowed_updates"] = bot.kinds.json();
+        put(&mut info, "allowed_updates", bot.kinds.json());
     }
     Ok(info)
 }

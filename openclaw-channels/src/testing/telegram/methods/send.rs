@@ -6,6 +6,7 @@ use super::target::{self, Target, message as find, writable};
 use crate::testing::telegram::{
     args::Args,
     error::{Result, bad},
+    json::put,
     text,
     world::{Content, World},
 };
@@ -96,7 +97,7 @@ pub(super) fn contact(world: &mut World, bot: i64, args: &Args) -> Result<Value>
     });
     for name in ["last_name", "vcard"] {
         if args.has(name) {
-            contact[name] = args.text(name).into();
+            put(&mut contact, name, args.text(name));
         }
     }
     let target = Target::read(world, bot, args)?;
