@@ -47,7 +47,9 @@ const MESSAGE: usize = 1_024;
 
 /// About how many bytes a session takes.
 fn size(session: &Session) -> usize {
-    session.history().iter().map(|message| MESSAGE + message_size(message)).sum()
+    let states = session.turn().into_iter().flat_map(|turn| turn.states());
+    session.history().iter().map(|message| MESSAGE + message_size(message)).sum::<usize>()
+        + states.map(|state| MESSAGE + value_size(&state.data)).sum::<usize>()
 }
 
 fn message_size(message: &Message) -> usize {

@@ -7,8 +7,9 @@ use std::{
 
 use super::{
     Binding, GatewayBuilder,
-    handle::API_ACCOUNT,
+    ask::API_ACCOUNT,
     load::{Former, Loaded, Loading},
+    models::Models,
     plan::{AgentPlan, Plan, ToolPlan},
 };
 use crate::{
@@ -16,14 +17,15 @@ use crate::{
     agent::{Agent, DEFAULT_AGENT},
     channel::Channel,
     delivery::Preview,
-    error::{Error, Result},
+    error::Error,
     id::{AccountId, AgentId, NodeId, ProviderId},
+    label::Integrity,
     layer::{Fallback, Layer, Ledger, wrap},
     plugin::{FallbackEntry, Place, ProviderLayer},
     provider::{Provider, ToolDefinition},
     store::{InMemory, Store},
     time::{Cancel, Sources},
-    tool::Tool,
+    tool::{Capability, Confinement, Tool},
 };
 
 /// Something that was said in code, or somewhere in a file.
@@ -46,16 +48,17 @@ pub(super) struct Composed {
     pub(super) loaded: Vec<Loaded>,
 }
 
-/// Loads plugins and puts all parts together. `former` is what a running gateway is made of.
+/// Loads plugins and puts all parts together, or says all that is wrong. `former` is what a running
+/// gateway is made of.
 pub(super) async fn compose(
     mut builder: GatewayBuilder,
     sources: &Sources,
     cancel: &Cancel,
     former: Option<&Former<'_>>,
-) -> Result<Composed> {
+) -> std::result::Result<Composed, Vec<String>> {
     let mut loading = Loading::new(sources, cancel, former);
     loading.load(&mut builder).await;
-    let composing = Composing { loading, sources, former };
+    let composing = Composing { loading, sources, former, models: Models::default() };
     composing.finish(builder)
 }
 
@@ -65,6 +68,7 @@ struct Composing<'a> {
     loading: Loading<'a>,
     sources: &'a Sources,
     former: Option<&'a Former<'a>>,
+    models: Models,
 }
 
 impl Composing<'_> {
@@ -79,8 +83,12 @@ impl Composing<'_> {
         }
     }
 
-    fn finish(mut self, mut builder: GatewayBuilder) -> Result<Composed> {
+    fn finish(mut self, mut builder: GatewayBuilder) -> std::result::Result<Composed, Vec<String>> {
         let store = self.chosen_store(&mut builder);
+        for (name, alias) in std::mem::take(&mut builder.models) {
+            let fault = self.models.add(name, alias);
+            self.loading.faults.extend(fault);
+        }
         let providers = self.layered_providers(&mut builder, store.as_ref());
         let tools = self.layered_tools(&mut builder);
         let channels = self.known_channels(&mut builder);
@@ -116,7 +124,7 @@ impl Composing<'_> {
         let access = self.known_access(std::mem::take(&mut builder.access), &channels);
         let previews = self.known_previews(std::mem::take(&mut builder.previews), &channels);
         let Some(store) = store.filter(|_| self.loading.faults.is_empty()) else {
-            return Err(self.refusal());
+            return Err(self.loading.faults);
         };
         let plan = Plan {
             agents,
@@ -133,12 +141,6 @@ impl Composing<'_> {
             _plugins: self.loading.loaded.iter().map(|loaded| Arc::clone(&loaded.life)).collect(),
         };
         Ok(Composed { plan, store, node: builder.node, loaded: self.loading.loaded })
-    }
-
-    fn refusal(&self) -> Error {
-        let what = if self.former.is_some() { "reload" } else { "start" };
-        let faults = self.loading.faults.join("\n- ");
-        Error::config(format!("the gateway cannot {what}:\n- {faults}"))
     }
 
     fn chosen_store(&mut self, builder: &mut GatewayBuilder) -> Option<Arc<dyn Store>> {
@@ -196,6 +198,7 @@ impl Composing<'_> {
                 "there is no provider: add one with `.provider(..)` or a plugin that has one",
             );
         }
+        self.models.know_chains(&self.loading.fallbacks);
         let mut chains = Providers::new();
         for chain in std::mem::take(&mut self.loading.fallbacks) {
             if providers.iter().chain(&chains).any(|(known, _)| *known == chain.value.id) {
@@ -206,7 +209,26 @@ impl Composing<'_> {
             }
         }
         chains.extend(providers);
+        self.check_models(&chains);
         chains
+    }
+
+    fn check_models(&mut self, providers: &Providers) {
+        let unknown = self.models.iter().filter(|(_, alias)| {
+            !providers.iter().any(|(known, _)| *known == alias.value.provider)
+        });
+        let faults: Vec<String> = unknown
+            .map(|(name, Stated { value: alias, place })| {
+                format!(
+                    "{place}the model {name} is of provider {}, known are: {}",
+                    alias.provider,
+                    listed(providers.iter().map(|(id, _)| id.as_str()))
+                )
+            })
+            .collect();
+        for fault in faults {
+            self.missing(fault);
+        }
     }
 
     fn fallback(
@@ -219,8 +241,27 @@ impl Composing<'_> {
             let found = providers.iter().find(|(known, _)| known == id);
             found.map(|(_, provider)| Arc::clone(provider))
         };
-        let links = entry.then.iter().map(|link| &link.provider);
-        for id in [&entry.first].into_iter().chain(links) {
+        let mut links = Vec::new();
+        for link in &entry.then {
+            let resolved = match (&link.provider, &link.model) {
+                (provider, Some(model)) => self
+                    .models
+                    .resolve(provider.as_ref(), model)
+                    .map(|(provider, model)| (provider, Some(model))),
+                (provider, None) => Ok((provider.clone(), None)),
+            };
+            match resolved {
+                Ok((Some(provider), model)) => links.push((provider, model)),
+                Ok((None, _)) => self.fault(format!(
+                    "{place}a link of the chain {} names no provider: add \"provider\", or name one \
+                     of the models: {}",
+                    entry.id,
+                    listed(self.models.names())
+                )),
+                Err(why) => self.fault(format!("{place}a link of the chain {} {why}", entry.id)),
+            }
+        }
+        for id in [&entry.first].into_iter().chain(links.iter().map(|(provider, _)| provider)) {
             if find(id).is_none() {
                 self.missing(format!(
                     "{place}the chain {} names provider {id}, known are: {}",
@@ -230,10 +271,10 @@ impl Composing<'_> {
             }
         }
         let mut fallback = Fallback::new(entry.id.clone(), find(&entry.first)?);
-        for link in &entry.then {
-            let provider = find(&link.provider)?;
-            fallback = match &link.model {
-                Some(model) => fallback.then_model(provider, model.clone()),
+        for (provider, model) in links {
+            let provider = find(&provider)?;
+            fallback = match model {
+                Some(model) => fallback.then_model(provider, model),
                 None => fallback.then(provider),
             };
         }
@@ -250,7 +291,11 @@ impl Composing<'_> {
         for tool in std::mem::take(&mut builder.tools) {
             // A layer may declare less time than the tool does, so the outermost is asked.
             let tool = wrap(tool, &layers);
-            let spec = tool.spec();
+            let mut spec = tool.spec();
+            // Whatever code prints may have been put into its mouth.
+            if spec.capability == Capability::Execute {
+                spec.output.integrity = Integrity::Untrusted;
+            }
             let name = spec.name.clone();
             let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
             if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
@@ -260,6 +305,12 @@ impl Composing<'_> {
             }
             if !spec.input_schema.is_object() {
                 self.fault(format!("tool {name:?}: its input schema must be a JSON object"));
+            }
+            if spec.confinement != Confinement::InProcess {
+                self.fault(format!(
+                    "tool {name:?} is to run in a sandbox ({:?}), and this gateway has none: its code would run in this process, with the trust that only a sandbox earns",
+                    spec.confinement
+                ));
             }
             let plan = ToolPlan { tool, spec };
             if tools.insert(name.clone(), Arc::new(plan)).is_some() {
@@ -301,6 +352,12 @@ impl Composing<'_> {
                     listed(channels.keys().map(AccountId::as_str))
                 ));
             }
+            if account.as_str() == API_ACCOUNT && access.value.admits_or_refuses() {
+                self.fault(format!(
+                    "{}access for {account} can say peer_confidentiality and peer_audience alone: who asks there is let in by the application itself",
+                    access.place
+                ));
+            }
         }
         access.into_iter().map(|(account, access)| (account, access.value)).collect()
     }
@@ -327,7 +384,11 @@ impl Composing<'_> {
         providers: &Providers,
         tools: &BTreeMap<String, Arc<ToolPlan>>,
     ) -> Option<AgentPlan> {
-        let Stated { value: agent, place } = stated;
+        let Stated { value: mut agent, place } = stated;
+        match self.models.resolve(agent.provider.as_ref(), &agent.model) {
+            Ok((provider, model)) => (agent.provider, agent.model) = (provider, model),
+            Err(why) => self.fault(format!("{place}agent {} {why}", agent.id)),
+        }
         let provider = match &agent.provider {
             None => providers.first(),
             Some(id) => {
@@ -387,6 +448,11 @@ impl Composing<'_> {
             }
         }
     }
+}
+
+/// The error that faults are for who wanted to `start` or `reload`.
+pub(super) fn refusal(what: &str, faults: &[String]) -> Error {
+    Error::config(format!("the gateway cannot {what}:\n- {}", faults.join("\n- ")))
 }
 
 fn values(bindings: Vec<Stated<Binding>>) -> Vec<Binding> {

@@ -86,6 +86,7 @@ fn messages(session: &Session, files: &Files) -> Vec<ChatMessage> {
             Message::Assistant { text, calls, .. } => ChatMessage::Assistant {
                 text: text.clone(),
                 calls: calls.iter().map(stated).collect(),
+                state: session.turn().and_then(|turn| turn.state_of(calls.first()?.id)).cloned(),
             },
             Message::Tool { call, failed, parts } => {
                 ChatMessage::Tool { call: call.to_string(), failed: *failed, content: wrap(parts) }
@@ -164,9 +165,10 @@ fn message_tokens(message: &ChatMessage) -> u64 {
         ChatMessage::User { content } | ChatMessage::Tool { content, .. } => {
             content_tokens(content)
         }
-        ChatMessage::Assistant { text, calls } => {
+        ChatMessage::Assistant { text, calls, state } => {
             let calls = calls.iter().map(|c| text_tokens(&c.name) + text_tokens(&c.arguments));
-            text_tokens(text) + calls.sum::<u64>()
+            let state = state.as_ref().map_or(0, |state| text_tokens(&state.data.to_string()));
+            text_tokens(text) + calls.sum::<u64>() + state
         }
     }
 }

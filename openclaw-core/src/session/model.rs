@@ -163,7 +163,7 @@ impl Run<'_> {
     }
 
     fn replied(&mut self, completion: Completion) -> Result<()> {
-        let Completion { mut text, calls, reason, usage } = completion;
+        let Completion { mut text, calls, reason, usage, state } = completion;
         if text.trim().is_empty() && calls.is_empty() {
             text = match reason {
                 FinishReason::Refused => "The model refused to answer this.".to_owned(),
@@ -180,8 +180,10 @@ impl Run<'_> {
         }
         let label = self.session.context();
         let cut = reason == FinishReason::Length;
+        // Without calls the turn goes on no further with this model's thoughts.
+        let state = state.filter(|_| !calls.is_empty());
         let calls = calls.into_iter().map(stated).collect();
-        self.record(Entry::Replied { text, calls, label, usage, cut })
+        self.record(Entry::Replied { text, calls, label, usage, cut, state })
     }
 
     fn failed(&mut self, error: &Error) -> Result<()> {

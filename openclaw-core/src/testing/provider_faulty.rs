@@ -17,8 +17,8 @@ use crate::{
     error::{Error, ErrorKind, Result},
     id::ProviderId,
     provider::{
-        CallContext, CompletionEvent, CompletionRequest, CompletionStream, ModelInfo, Provider,
-        Usage,
+        CallContext, CompletionEvent, CompletionRequest, CompletionStream, DEFAULT_MODEL,
+        ModelInfo, Provider, Usage,
     },
 };
 
@@ -44,13 +44,17 @@ pub enum ProviderFault {
     Leaks,
     /// Begins a stream, and tells there that the request was refused.
     FailsLate,
+    /// Asks its service for a model of the name that leaves the choice to it.
+    NoOwnChoice,
     /// Lists each model twice.
     ListsTwice,
+    /// Says that the state to be handed back is another provider's.
+    DisownsState,
 }
 
 impl ProviderFault {
     /// Every fault.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::TalksOn,
         Self::NeverFinishes,
         Self::LosesText,
@@ -59,7 +63,9 @@ impl ProviderFault {
         Self::IgnoresCancel,
         Self::Leaks,
         Self::FailsLate,
+        Self::NoOwnChoice,
         Self::ListsTwice,
+        Self::DisownsState,
     ];
 }
 
@@ -84,6 +90,7 @@ impl FaultyProvider {
             .expecting("Hello, Ada.")
             .with_usage()
             .with_tools(make(|| Step::new().call("add", json!({"a": 1})).call("add", json!({}))))
+            .with_state(make(|| Step::new().state(json!("signed")).call("add", json!({"a": 1}))))
             .with_stall(make(|| Step::text("Well").stall()))
             .with_refusal(make(|| Step::error(Error::new(ErrorKind::RateLimited, "busy"))))
             .counting(move || counter.load(Ordering::SeqCst))
@@ -106,6 +113,10 @@ impl FaultyProvider {
             (ProviderFault::HalfCalls, CompletionEvent::ToolCall(mut call)) => {
                 call.arguments.pop();
                 vec![CompletionEvent::ToolCall(call)]
+            }
+            (ProviderFault::DisownsState, CompletionEvent::State(mut state)) => {
+                state.provider = ProviderId::new("another");
+                vec![CompletionEvent::State(state)]
             }
             (_, event) => vec![event],
         }
@@ -140,6 +151,9 @@ impl Provider for FaultyProvider {
         cx: &CallContext,
         request: &CompletionRequest,
     ) -> Result<CompletionStream> {
+        if self.fault == ProviderFault::NoOwnChoice && request.model.as_str() == DEFAULT_MODEL {
+            return Err(Error::new(ErrorKind::NotFound, "the service has no such model"));
+        }
         let deaf = CallContext::new();
         let cx = if self.fault == ProviderFault::IgnoresCancel { &deaf } else { cx };
         let inner = match self.inner.stream(cx, request).await {

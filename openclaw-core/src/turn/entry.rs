@@ -12,7 +12,7 @@ use crate::{
     label::Label,
     message::{Call, Message, Part},
     policy::{CallHash, Verdict},
-    provider::{ResponseFormat, Usage},
+    provider::{ProviderState, ResponseFormat, Usage},
     store::InputId,
     time::Timestamp,
     tool::Effect,
@@ -97,6 +97,9 @@ pub enum Entry {
         /// True if the text was cut by a limit on output.
         #[serde(default)]
         cut: bool,
+        /// What the provider must be handed back with the calls until the turn ends.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<ProviderState>,
     },
     /// The model could not be asked, after all retries.
     ModelFailed {

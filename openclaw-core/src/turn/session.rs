@@ -20,7 +20,7 @@ use crate::{
     label::{Integrity, Label},
     message::{Call, Content, Message, Part},
     policy::{CallHash, Task, Verdict, canonical},
-    provider::{ResponseFormat, Usage},
+    provider::{ProviderState, ResponseFormat, Usage},
     store::InputId,
     time::Timestamp,
     tool::Effect,
@@ -30,7 +30,7 @@ use crate::{
 pub const MAX_ATTEMPTS: u32 = 3;
 /// How often the same call may have the same result before it is no longer made.
 const MAX_REPEATS: u32 = 3;
-/// How often it may be asked for after that before the turn ends.
+/// How often it may be asked for in all before the turn ends.
 const MAX_REPEATS_ASKED: u32 = 6;
 
 /// What may be done now.
@@ -103,13 +103,17 @@ pub struct Turn {
     reply: Option<String>,
     preview: Option<OutboundKey>,
     repeats: HashMap<[u8; 32], Repeats>,
+    /// What providers must be handed back, by the place of the reply.
+    states: BTreeMap<Seq, ProviderState>,
 }
 
+/// How often a call had the result that it had last.
 #[derive(Clone, Copy, Debug, Default)]
 struct Repeats {
     result: [u8; 32],
     same: u32,
-    asked: u32,
+    /// How often it was asked for and not made, because it had the same result too often.
+    blocked: u32,
 }
 
 impl Turn {
@@ -191,6 +195,16 @@ impl Turn {
         })
     }
 
+    /// What the provider must be handed back with the reply that made this call.
+    pub fn state_of(&self, call: CallId) -> Option<&ProviderState> {
+        self.states.get(&call.seq)
+    }
+
+    /// All that providers must be handed back.
+    pub(crate) fn states(&self) -> impl Iterator<Item = &ProviderState> {
+        self.states.values()
+    }
+
     /// The calls in a phase, in order.
     pub fn calls_in(&self, phase: &Phase) -> Vec<CallId> {
         self.calls.iter().filter(|c| c.phase == *phase).map(|c| c.call.id).collect()
@@ -241,7 +255,7 @@ impl Turn {
     }
 
     fn is_looping(&self) -> bool {
-        self.repeats.values().any(|repeats| repeats.asked >= MAX_REPEATS_ASKED)
+        self.repeats.values().any(|one| one.same + one.blocked >= MAX_REPEATS_ASKED)
     }
 
     fn step(&self) -> Step {
@@ -464,8 +478,11 @@ impl Session {
                 }
             }
             Entry::Suspended => self.open()?.attempts = 0,
-            Entry::Replied { text, calls, label, usage, cut } => {
+            Entry::Replied { text, calls, label, usage, cut, state } => {
                 self.replied(seq, text, calls, label, usage, *cut)?;
+                if let Some(state) = state {
+                    self.open()?.states.insert(seq, state.clone());
+                }
             }
             Entry::ModelFailed { error, text } => {
                 let turn = self.open()?;
@@ -538,6 +555,8 @@ impl Session {
                 self.usage.add(usage);
                 if let Some(turn) = &mut self.turn {
                     turn.usage.add(usage);
+                    // Signed thoughts hold for the very conversation that they came of.
+                    turn.states.clear();
                 }
             }
             Entry::Ended { outcome } => self.ended(outcome)?,
@@ -586,6 +605,7 @@ impl Session {
             reply: None,
             preview: None,
             repeats: HashMap::new(),
+            states: BTreeMap::new(),
         };
         turn.hear(messages);
         for message in messages {
@@ -662,36 +682,41 @@ impl Session {
         let mut blocked = Vec::new();
         for call in &calls {
             let repeats = turn.repeats.entry(call_digest(call)).or_default();
-            repeats.asked += 1;
             if repeats.same >= MAX_REPEATS {
+                repeats.blocked += 1;
                 blocked.push(call.id);
             }
         }
         self.push(Message::Assistant { text: text.to_owned(), calls, label: label.clone() });
         for call in blocked {
-            self.finish(call, true, vec![notice(
+            self.close(call, true, vec![notice(
                 "Not made: this same call had the same result several times. Do something else, or tell the user what stands in the way.",
             )])?;
         }
         Ok(())
     }
 
+    /// Gives a call its result, and counts whether it is the same as last time.
     fn finish(&mut self, id: CallId, failed: bool, parts: Vec<Part>) -> Result<()> {
+        let result = result_digest(&parts);
+        let turn = self.open()?;
+        let call = call_digest(&turn.state_mut(id)?.call);
+        let repeats = turn.repeats.entry(call).or_default();
+        let same = if repeats.result == result { repeats.same + 1 } else { 1 };
+        *repeats = Repeats { result, same, blocked: 0 };
+        self.close(id, failed, parts)
+    }
+
+    /// Gives a call its result.
+    fn close(&mut self, id: CallId, failed: bool, parts: Vec<Part>) -> Result<()> {
         let turn = self.open()?;
         turn.asks.retain(|ask| ask.call.id != id);
         let state = turn.state_mut(id)?;
         if state.phase == Phase::Finished {
             return Err(misfit(&format!("{id} has a result already")));
         }
-        let ran = state.phase == Phase::Started;
         state.phase = Phase::Finished;
-        let (alone, digest) = (state.alone, call_digest(&state.call));
-        if ran {
-            let result = result_digest(&parts);
-            let repeats = turn.repeats.entry(digest).or_default();
-            repeats.same = if repeats.result == result { repeats.same + 1 } else { 1 };
-            repeats.result = result;
-        }
+        let alone = state.alone;
         self.push(if alone {
             Message::Note { parts }
         } else {

@@ -1,7 +1,7 @@
 //! What may be opened, by whom, and what is left as it was.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     sync::atomic::{AtomicI64, Ordering},
 };
@@ -12,8 +12,9 @@ use openclaw_core::{
     time::{Clock, Timestamp},
 };
 use openclaw_memory::sqlite::Sqlite;
+use tempfile::TempDir;
 
-use crate::common::{accept, batch, child, folder, lease, role, session};
+use crate::common::{NO_LIMITS, accept, batch, child, folder, input, lease, role, session};
 
 /// Opening `path` fails with `kind` and these words, and changes no byte of the folder's databases.
 async fn refused(path: &Path, kind: ErrorKind, words: &str) {
@@ -33,6 +34,20 @@ async fn refused(path: &Path, kind: ErrorKind, words: &str) {
     assert!(error.to_string().contains(words), "{error}");
     assert!(error.to_string().contains("assistant.db"), "{error}");
     assert!(files() == before, "a file was changed");
+}
+
+/// A copy as a crash leaves it: with a log that was not applied.
+fn as_after_a_crash(path: &Path) -> (TempDir, PathBuf) {
+    let (other, copy) = folder();
+    for suffix in ["", "-wal"] {
+        let name = |path: &Path| format!("{}{suffix}", path.display());
+        std::fs::copy(name(path), name(&copy)).unwrap();
+    }
+    (other, copy)
+}
+
+fn truncate(path: &Path, bytes: u64) {
+    std::fs::File::options().write(true).open(path).unwrap().set_len(bytes).unwrap();
 }
 
 #[tokio::test]
@@ -95,12 +110,7 @@ async fn a_hot_log_of_another_application_is_not_touched() {
     conn.execute_batch("CREATE TABLE theirs (x)").unwrap();
     conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).unwrap();
     conn.execute_batch("INSERT INTO theirs VALUES (1)").unwrap();
-    // Copied as a crash leaves it: with a log that was not applied.
-    let (_other, copy) = folder();
-    for suffix in ["", "-wal"] {
-        let name = |path: &Path| format!("{}{suffix}", path.display());
-        std::fs::copy(name(&path), name(&copy)).unwrap();
-    }
+    let (_other, copy) = as_after_a_crash(&path);
     refused(&copy, ErrorKind::InvalidConfig, "another application").await;
 }
 
@@ -128,6 +138,52 @@ async fn garbage_and_truncated_files_are_left_alone() {
 
     std::fs::write(&path, whole).unwrap();
     assert_eq!(accept(&Sqlite::open(&path).await.unwrap(), &session("a"), "1").await, None);
+}
+
+#[tokio::test]
+async fn a_truncated_file_is_left_alone_though_a_log_is_beside_it() {
+    let (_folder, path) = folder();
+    let a = session("a");
+    let store = Sqlite::open(&path).await.unwrap();
+    for n in 0..200 {
+        accept(&store, &a, &n.to_string()).await.unwrap();
+    }
+    store.close().await.unwrap();
+    let store = Sqlite::open(&path).await.unwrap();
+    accept(&store, &a, "in the log").await.unwrap();
+    let whole = std::fs::metadata(&path).unwrap().len();
+    for bytes in [whole / 2, 4096] {
+        let (_other, copy) = as_after_a_crash(&path);
+        assert!(std::fs::metadata(copy.with_extension("db-wal")).unwrap().len() > 0);
+        truncate(&copy, bytes);
+        refused(&copy, ErrorKind::InvalidData, "truncated").await;
+    }
+    let (_other, copy) = as_after_a_crash(&path);
+    let store = Sqlite::open(&copy).await.unwrap();
+    assert_eq!(store.inputs(&a, InputId::default(), 1_000).await.unwrap().len(), 201);
+}
+
+#[tokio::test]
+async fn a_short_file_whose_log_has_the_rest_is_opened() {
+    let (_folder, path) = folder();
+    let a = session("a");
+    let store = Sqlite::open(&path).await.unwrap();
+    let before = std::fs::metadata(&path).unwrap().len();
+    for n in 0..20 {
+        let large = input(&a, &n.to_string(), "x".repeat(10_000));
+        store.accept(vec![large], NO_LIMITS).await.unwrap();
+    }
+    // A crash while the log is applied, as the machine may leave it: pages in place, none behind.
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+        .unwrap();
+    let (_other, copy) = as_after_a_crash(&path);
+    assert!(std::fs::metadata(&copy).unwrap().len() > before);
+    truncate(&copy, before);
+    let store = Sqlite::open(&copy).await.unwrap();
+    assert_eq!(store.inputs(&a, InputId::default(), 1_000).await.unwrap().len(), 20);
+    assert!(store.doctor().await.unwrap().is_sound());
 }
 
 #[tokio::test]

@@ -8,7 +8,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod aimock;
+mod anthropic;
+mod clients;
+mod conformance;
+mod emulators;
+mod ollama;
 mod openai;
 mod peers;
 mod plugins;
+mod responses;
 mod server;

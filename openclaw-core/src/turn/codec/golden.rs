@@ -97,7 +97,7 @@ fn started(cause: Cause) -> Entry {
 fn replied(text: &str, calls: Vec<(String, serde_json::Value)>) -> Entry {
     let mut usage = Usage::new(120, 30);
     usage.cost_micro_usd = Some(42);
-    Entry::Replied { text: text.into(), calls, label: page(), usage, cut: false }
+    Entry::Replied { text: text.into(), calls, label: page(), usage, cut: false, state: None }
 }
 
 fn asked(seq: u64, index: u32) -> (CallDecision, AskedCall) {

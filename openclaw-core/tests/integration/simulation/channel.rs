@@ -34,11 +34,20 @@ struct Said {
     acked: bool,
 }
 
+/// What somebody said, for the oracle.
+#[derive(Clone)]
+pub(super) struct Uttered {
+    pub(super) place: Conversation,
+    pub(super) key: EventKey,
+    /// Whether it is a word to the gateway itself.
+    pub(super) command: bool,
+}
+
 #[derive(Default)]
 struct State {
     said: BTreeMap<Conversation, VecDeque<Said>>,
-    /// All that was said, in order, by conversation.
-    all: Vec<(Conversation, EventKey)>,
+    /// All that was said, in order.
+    all: Vec<Uttered>,
     refused: BTreeSet<String>,
     seen: Vec<Seen>,
     in_flight: BTreeSet<Conversation>,
@@ -86,9 +95,10 @@ impl Platform {
         state.ids += 1;
         let key = EventKey::message(&place.to_string(), &format!("in{}", state.ids));
         let sender = Sender { id: who.into(), name: None };
+        let command = text.starts_with('/') || matches!(kind, InboundKind::Button { .. });
         let content = if text.is_empty() { vec![] } else { vec![text] };
         let inbound = Inbound::message(key.clone(), place.clone(), sender, content).of_kind(kind);
-        state.all.push((place.clone(), key));
+        state.all.push(Uttered { place: place.clone(), key, command });
         let at = Instant::now() + pause;
         let queue = state.said.entry(place.clone()).or_default();
         // What was said later is heard later.
@@ -104,7 +114,7 @@ impl Platform {
         state.said.values().flatten().all(|said| said.acked)
     }
 
-    pub(super) fn all_said(&self) -> Vec<(Conversation, EventKey)> {
+    pub(super) fn all_said(&self) -> Vec<Uttered> {
         self.state.lock().unwrap().all.clone()
     }
 
@@ -158,6 +168,21 @@ impl Platform {
                 state.refused.insert(key.as_str().to_owned());
             }
         }
+    }
+
+    /// Refuses a message, or a change of one, for good.
+    fn refuse(&self, action: &Action) -> Error {
+        let state = self.state.lock().unwrap();
+        let denied = match action {
+            Action::Send { key, content, .. } => Some((key.clone(), plain_text(content))),
+            Action::Edit { message, content } => {
+                let seen = state.seen.iter().find(|seen| seen.id == message.as_str());
+                seen.map(|seen| (seen.key.clone(), plain_text(content)))
+            }
+            _ => None,
+        };
+        self.world.happened.lock().unwrap().denied.extend(denied);
+        Error::new(ErrorKind::Denied, "the service refuses")
     }
 
     /// Shows a message; the same key twice is one message if the service knows keys.
@@ -272,7 +297,7 @@ impl SimChannel {
             return Err(Error::new(ErrorKind::Unavailable, "the service fails"));
         }
         if world.fault(120) {
-            return Err(Error::new(ErrorKind::Denied, "the service refuses"));
+            return Err(self.platform.refuse(action));
         }
         if world.fault(15) {
             return Ok(unknown());

@@ -31,6 +31,8 @@ pub(super) enum Bug {
     OrphanCall,
     /// The store reads labels back as if everything were trusted.
     LabelLoss,
+    /// The store consumes an input more than it is told to.
+    LostInput,
 }
 
 /// A tool call that had its effect.
@@ -56,6 +58,8 @@ pub(super) struct Happened {
     pub(super) outbox: Vec<NewOutbound>,
     /// How often it was logged that nobody knows whether this was sent.
     pub(super) unknown: BTreeMap<OutboundKey, usize>,
+    /// What a platform refused for good: the message, and the text that it was to have.
+    pub(super) denied: BTreeSet<(OutboundKey, String)>,
 }
 
 pub(super) struct World {
