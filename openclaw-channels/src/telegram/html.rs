@@ -18,11 +18,10 @@ pub(super) fn text(content: &[Content]) -> Rendered {
                     push(&mut all, "\n");
                 }
                 after_text = true;
-                let inner = text.trim();
+                // At the beginning white space may mean code.
+                let inner = if index > 0 { text.trim() } else { text.trim_end() };
                 let (before, behind) = text.split_once(inner).unwrap_or_default();
-                if index > 0 {
-                    push(&mut all, before);
-                }
+                push(&mut all, before);
                 append(&mut all, render(inner, TextUnit::Utf16, &Html));
                 if index + 1 < content.len() {
                     push(&mut all, behind);

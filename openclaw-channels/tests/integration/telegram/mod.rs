@@ -1,6 +1,7 @@
 //! Telegram bots against an emulator of the Bot API.
 
 mod conformance;
+mod crash_matrix;
 mod gateway;
 mod markdown;
 mod outbound;
