@@ -7,6 +7,7 @@ use openclaw_core::{
     channel::ChannelContext,
     serde_json::{Value, json},
 };
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{
@@ -24,6 +25,17 @@ const GRACE: Duration = Duration::from_secs(10);
 /// The pause after an empty answer that did not wait, as of a server that cannot hold a question open.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// The arguments of `getUpdates`.
+#[derive(Serialize)]
+struct Question {
+    /// The first update that is wanted; those before it are thereby acknowledged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<i64>,
+    limit: usize,
+    timeout: u64,
+    allowed_updates: [&'static str; 5],
+}
+
 impl Telegram {
     /// Asks for updates until something fails.
     pub(super) async fn poll(&self, cx: &ChannelContext) -> Result<()> {
@@ -32,14 +44,12 @@ impl Telegram {
         let mut offset = None;
         loop {
             let asked = Instant::now();
-            let mut question = json!({
-                "limit": UPDATES_AT_ONCE,
-                "timeout": POLL_TIMEOUT.as_secs(),
-                "allowed_updates": ALLOWED_UPDATES,
-            });
-            if let Some(offset) = offset {
-                question["offset"] = Value::from(offset);
-            }
+            let question = Question {
+                offset,
+                limit: UPDATES_AT_ONCE,
+                timeout: POLL_TIMEOUT.as_secs(),
+                allowed_updates: ALLOWED_UPDATES,
+            };
             let answer = self.client.call_within::<Vec<Value>>(
                 cx,
                 "getUpdates",

@@ -159,10 +159,8 @@ impl Telegram {
     /// does not matter.
     async fn answer(&self, cx: &ChannelContext, answers: Vec<(String, bool)>) {
         let answer = |(id, refused): (String, bool)| async move {
-            let mut arguments = json!({ "callback_query_id": id });
-            if refused {
-                arguments["text"] = "You cannot press this.".into();
-            }
+            let text = if refused { "You cannot press this." } else { "" };
+            let arguments = json!({ "callback_query_id": id, "text": text });
             let told = self.client.call_within::<bool>(
                 cx,
                 "answerCallbackQuery",

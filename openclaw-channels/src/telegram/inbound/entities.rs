@@ -71,7 +71,7 @@ fn within<'a>(spans: &[Span<'a>], range: &Range<usize>) -> Vec<Span<'a>> {
         let start = span.range.start.max(range.start);
         let end = span.range.end.min(range.end);
         let inside = start.checked_sub(range.start)?..end.checked_sub(range.start)?;
-        (inside.start < inside.end).then(|| Span { range: inside, entity: span.entity })
+        (!inside.is_empty()).then_some(Span { range: inside, entity: span.entity })
     };
     spans.iter().filter_map(clip).collect()
 }
@@ -346,7 +346,7 @@ impl Escapes {
             '\\' => next.is_none_or(|next| next.is_ascii_punctuation() || next == '\n'),
             '`' => true,
             '*' => !(space(before) && space(next)),
-            '_' => !(word(before) && word(next)) && !(space(before) && space(next)),
+            '_' => !(word(before) && word(next) || space(before) && space(next)),
             '~' => self.marked || before == Some('~') || next == Some('~') || !space(before),
             '[' => linked,
             ']' => linked || matches!(next, Some('(' | '[' | ':')),

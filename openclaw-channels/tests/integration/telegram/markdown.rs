@@ -166,7 +166,7 @@ fn any_text_is_shown() {
     ];
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
         failure_persistence: None,
-        cases: 1_000,
+        cases: 256,
         ..ProptestConfig::default()
     });
     runner.run(&texts, |text| check(&writer, &text).map_err(TestCaseError::fail)).unwrap();

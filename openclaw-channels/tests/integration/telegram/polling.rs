@@ -151,12 +151,10 @@ async fn two_that_poll_with_one_token_say_so_and_a_webhook_gives_way() {
     };
     assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Conflict, true));
     assert!(error.to_string().contains("another program"), "{error}");
-    eprintln!("A");
     // A webhook of an earlier configuration is taken away.
     let hooked =
         polling(&telegram, &bot).webhook("http://127.0.0.1:9/hook", super::SECRET).unwrap();
     beside(&hooked, &cx, bot.webhook_set()).await;
-    eprintln!("B");
     let before = telegram.service().count("getUpdates");
     beside(&one, &cx, telegram.service().wait_for("getUpdates", before + 1)).await;
     assert_eq!(bot.webhook(), None);

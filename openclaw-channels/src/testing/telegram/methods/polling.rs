@@ -59,7 +59,8 @@ enum Polled {
 
 pub(super) async fn get_updates(shared: &Arc<Shared>, bot: i64, args: &Args) -> Result<Value> {
     let mut changes = shared.changed.subscribe();
-    let begun = shared.read(|world| begin(world, bot, args));
+    // A poll that waits hears that this one takes its place.
+    let begun = shared.update(|world| begin(world, bot, args));
     let poll = match begun {
         Ok(poll) => poll,
         Err((pause, error)) => {
