@@ -112,6 +112,10 @@ pub struct Access {
     pub require_mention: bool,
     /// How confidential is what others than the owner say.
     pub peer_confidentiality: Confidentiality,
+    /// The most confidential that the result of a tool may be without the owner's leave where others
+    /// than the owner write in private: they read what is answered. A group may always see public
+    /// results alone, the owner in private all.
+    pub peer_audience: Confidentiality,
 }
 
 impl Default for Access {
@@ -123,6 +127,7 @@ impl Default for Access {
             allow_groups: Vec::new(),
             require_mention: true,
             peer_confidentiality: Confidentiality::Private,
+            peer_audience: Confidentiality::Public,
         }
     }
 }
@@ -159,6 +164,24 @@ impl Access {
     pub fn without_mention(mut self) -> Self {
         self.require_mention = false;
         self
+    }
+
+    /// Lets those who write in private see results of tools up to this confidentiality without the
+    /// owner's leave; by default only public ones.
+    #[must_use]
+    pub fn showing(mut self, most: Confidentiality) -> Self {
+        self.peer_audience = most;
+        self
+    }
+
+    /// True if anything is said of who may talk to the account.
+    pub(crate) fn admits_or_refuses(&self) -> bool {
+        let rest = Self {
+            peer_confidentiality: self.peer_confidentiality,
+            peer_audience: self.peer_audience,
+            ..Self::default()
+        };
+        *self != rest
     }
 
     /// What access control says of a message, before pairing is looked at.

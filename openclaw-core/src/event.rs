@@ -142,4 +142,13 @@ impl Subscription {
             Err(broadcast::error::RecvError::Closed) => None,
         }
     }
+
+    /// The next event, if there is one already.
+    pub(crate) fn try_next(&mut self) -> Option<Next> {
+        match self.0.try_recv() {
+            Ok(event) => Some(Next::Event(event)),
+            Err(broadcast::error::TryRecvError::Lagged(missed)) => Some(Next::Missed(missed)),
+            Err(_) => None,
+        }
+    }
 }

@@ -3,6 +3,8 @@
 //! Layers wrap parts, hooks decide. All hooks are asked in the order in which they were added; the
 //! first refusal stands, and a hook that fails refuses.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use crate::{
@@ -82,4 +84,24 @@ pub trait Hook: Send + Sync + 'static {
         let _ = (cx, text);
         Ok(ReplyVerdict::Send)
     }
+}
+
+/// What is left of a reply once all hooks have seen it; `None` if nothing is to be sent.
+pub(crate) async fn filter_reply(
+    hooks: &[Arc<dyn Hook>],
+    cx: HookContext<'_>,
+    mut text: String,
+) -> Option<String> {
+    for hook in hooks {
+        match hook.before_reply(cx, &text).await {
+            Ok(ReplyVerdict::Send) => {}
+            Ok(ReplyVerdict::Replace(other)) => text = other,
+            Ok(ReplyVerdict::Withhold) => return None,
+            Err(error) => {
+                tracing::warn!(session = %cx.session, error = ?error, "a hook failed; the reply is withheld");
+                return None;
+            }
+        }
+    }
+    Some(text)
 }

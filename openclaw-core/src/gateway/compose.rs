@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Binding, GatewayBuilder,
-    handle::API_ACCOUNT,
+    ask::API_ACCOUNT,
     load::{Former, Loaded, Loading},
     plan::{AgentPlan, Plan, ToolPlan},
 };
@@ -18,12 +18,13 @@ use crate::{
     delivery::Preview,
     error::{Error, Result},
     id::{AccountId, AgentId, NodeId, ProviderId},
+    label::Integrity,
     layer::{Fallback, Layer, Ledger, wrap},
     plugin::{FallbackEntry, Place, ProviderLayer},
     provider::{Provider, ToolDefinition},
     store::{InMemory, Store},
     time::{Cancel, Sources},
-    tool::Tool,
+    tool::{Capability, Confinement, Tool},
 };
 
 /// Something that was said in code, or somewhere in a file.
@@ -250,7 +251,11 @@ impl Composing<'_> {
         for tool in std::mem::take(&mut builder.tools) {
             // A layer may declare less time than the tool does, so the outermost is asked.
             let tool = wrap(tool, &layers);
-            let spec = tool.spec();
+            let mut spec = tool.spec();
+            // Whatever code prints may have been put into its mouth.
+            if spec.capability == Capability::Execute {
+                spec.output.integrity = Integrity::Untrusted;
+            }
             let name = spec.name.clone();
             let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
             if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
@@ -260,6 +265,12 @@ impl Composing<'_> {
             }
             if !spec.input_schema.is_object() {
                 self.fault(format!("tool {name:?}: its input schema must be a JSON object"));
+            }
+            if spec.confinement != Confinement::InProcess {
+                self.fault(format!(
+                    "tool {name:?} is to run in a sandbox ({:?}), and this gateway has none: its code would run in this process, with the trust that only a sandbox earns",
+                    spec.confinement
+                ));
             }
             let plan = ToolPlan { tool, spec };
             if tools.insert(name.clone(), Arc::new(plan)).is_some() {
@@ -299,6 +310,12 @@ impl Composing<'_> {
                     "{}access is set for {account}, but there is no such channel, known are: {}",
                     access.place,
                     listed(channels.keys().map(AccountId::as_str))
+                ));
+            }
+            if account.as_str() == API_ACCOUNT && access.value.admits_or_refuses() {
+                self.fault(format!(
+                    "{}access for {account} can say peer_confidentiality and peer_audience alone: who asks there is let in by the application itself",
+                    access.place
                 ));
             }
         }

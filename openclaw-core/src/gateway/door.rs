@@ -86,7 +86,7 @@ async fn admit(hub: &Arc<Hub>, judged: Vec<Judged>) -> Result<Vec<Accepted>> {
             if dropped > 0 {
                 tracing::warn!(%session, dropped, ?id, "session is overrun; its oldest inputs are dead letters");
             }
-            (Accepted::New, (dropped > 0).then(|| session.clone()))
+            (Accepted::New, (dropped > 0).then(|| (session.clone(), dropped)))
         }
         AcceptOutcome::Duplicate => {
             // It may have been added by a call that was dropped after that, and woke nobody.
@@ -114,7 +114,8 @@ async fn admit(hub: &Arc<Hub>, judged: Vec<Judged>) -> Result<Vec<Accepted>> {
         all.push(one);
     }
     drop(accepted);
-    for session in overrun {
+    for (session, dropped) in overrun {
+        doubt(hub, &session, dropped).await;
         tell_overrun(hub, &session).await;
     }
     if full {
@@ -126,6 +127,22 @@ async fn admit(hub: &Arc<Hub>, judged: Vec<Judged>) -> Result<Vec<Accepted>> {
         .with_retry(crate::Retry::Backoff));
     }
     Ok(all)
+}
+
+/// Has those who wait for an answer to what was dropped look for it.
+async fn doubt(hub: &Hub, session: &SessionKey, dropped: u64) {
+    if !hub.waiters.any(session) {
+        return;
+    }
+    // Others may be dropped at the same time.
+    let most = usize::try_from(dropped).unwrap_or(usize::MAX).saturating_mul(4).saturating_add(256);
+    match hub.store.dead_letters(most).await {
+        Ok(dead) => {
+            let keys = dead.iter().filter(|one| one.session == *session).map(|one| &one.input.key);
+            hub.waiters.look_again_for(session, keys);
+        }
+        Err(_) => hub.waiters.look_again(session),
+    }
 }
 
 /// One notice an hour and session, however many are dropped.

@@ -1,33 +1,27 @@
 //! The application's ends of a gateway.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
 use super::{
+    Ask,
     directory::{Directory, PairingRequest},
     door::accept_request,
-    hub::{Answered, Hub},
+    hub::Hub,
 };
 use crate::{
     access::Principal,
-    channel::Accepted,
     error::{Error, ErrorKind, Result},
-    event::{Event, EventKind, Events, Next, Subscription},
-    id::{
-        AccountId, AgentId, ApprovalId, Conversation, EventKey, MessageId, PeerId, Seq, SessionKey,
-        TurnId, UserId,
-    },
+    event::{Events, Subscription},
+    id::{AccountId, AgentId, ApprovalId, EventKey, PeerId, Seq, SessionKey, UserId},
     message::{Content, Inbound, Sender},
-    provider::{ResponseFormat, Usage},
     session::LogView,
     store::{DeadLetter, SessionHead},
     time::Timestamp,
-    turn::{AskedCall, Entry, Outcome, Session, decode},
+    turn::{AskedCall, Session, decode},
 };
 
-/// The account under which the application itself asks.
-pub const API_ACCOUNT: &str = "api:default";
 /// How long [`Gateway::shutdown`] lets running turns go on.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
@@ -121,16 +115,7 @@ impl Handle {
     ///
     /// The asker counts as an unknown peer unless [`Ask::principal`] says otherwise.
     pub fn ask(&self, peer: impl Into<PeerId>, text: impl Into<Content>) -> Ask {
-        Ask {
-            hub: Arc::clone(&self.hub),
-            peer: peer.into(),
-            content: vec![text.into()],
-            key: None,
-            principal: None,
-            agent: None,
-            attributes: BTreeMap::new(),
-            format: None,
-        }
+        Ask::new(&self.hub, peer.into(), text.into())
     }
 
     /// What happens from now on.
@@ -275,254 +260,6 @@ async fn fold(hub: &Hub, key: &SessionKey) -> Result<Session> {
         }
     }
     Ok(session)
-}
-
-/// A question of the application, to be sent.
-#[must_use = "an ask is sent by `.await`ing `reply()` or `stream()`"]
-pub struct Ask {
-    pub(super) hub: Arc<Hub>,
-    peer: PeerId,
-    content: Vec<Content>,
-    key: Option<EventKey>,
-    principal: Option<Principal>,
-    agent: Option<AgentId>,
-    attributes: BTreeMap<String, String>,
-    pub(super) format: Option<ResponseFormat>,
-}
-
-/// An answer.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Reply {
-    /// The text, as it would have been sent; empty if a hook withheld it.
-    pub text: String,
-    /// How the turn ended.
-    pub outcome: Outcome,
-    /// What the turn used.
-    pub usage: Usage,
-    /// Where it was answered.
-    pub session: SessionKey,
-    /// In which turn.
-    pub turn: TurnId,
-}
-
-impl Ask {
-    /// Makes it the same ask when it is made again, also after a restart: then it is answered once, and
-    /// every asker gets that answer. Without a key each ask is new.
-    pub fn key(mut self, key: impl AsRef<str>) -> Self {
-        self.key = Some(EventKey::event(key.as_ref()));
-        self
-    }
-
-    /// Says in whose name it is asked. Say [`Principal::Owner`] only of what the owner themselves wrote.
-    pub fn principal(mut self, principal: Principal) -> Self {
-        self.principal = Some(principal);
-        self
-    }
-
-    /// Says which agent answers; by default the bindings do.
-    pub fn agent(mut self, agent: impl Into<AgentId>) -> Self {
-        self.agent = Some(agent.into());
-        self
-    }
-
-    /// Adds a value for tools, read by [`ToolContext::attribute`](crate::tool::ToolContext::attribute).
-    pub fn attribute(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.attributes.insert(name.into(), value.into());
-        self
-    }
-
-    /// Adds more content, such as a picture.
-    pub fn content(mut self, content: impl Into<Content>) -> Self {
-        self.content.push(content.into());
-        self
-    }
-
-    pub(super) fn retold(mut self, text: String, key: EventKey) -> Self {
-        self.content = vec![Content::text(text)];
-        self.key = Some(key);
-        self
-    }
-
-    pub(super) fn copy(&self) -> Self {
-        Self {
-            hub: Arc::clone(&self.hub),
-            peer: self.peer.clone(),
-            content: self.content.clone(),
-            key: self.key.clone(),
-            principal: self.principal.clone(),
-            agent: self.agent.clone(),
-            attributes: self.attributes.clone(),
-            format: self.format.clone(),
-        }
-    }
-
-    /// Sends it and waits for the answer. Dropping the future does not cancel the turn: ask again with
-    /// the same [`key`](Self::key) to get the answer.
-    ///
-    /// # Errors
-    /// It was not accepted. A turn that was, but failed, is a [`Reply`] whose outcome says so.
-    pub async fn reply(self) -> Result<Reply> {
-        self.sent().await?.wait().await
-    }
-
-    /// Sends it; the answer is read while it grows.
-    ///
-    /// # Errors
-    /// It was not accepted.
-    pub async fn stream(self) -> Result<ReplyStream> {
-        let events = self.hub.events.subscribe();
-        let sent = self.sent().await?;
-        Ok(ReplyStream { events, sent: Some(sent), turn: None })
-    }
-
-    async fn sent(self) -> Result<SentAsk> {
-        let hub = self.hub;
-        let account: AccountId = API_ACCOUNT.parse()?;
-        let place = Conversation::direct(account.clone(), self.peer.as_str());
-        let key = match self.key {
-            Some(key) => key,
-            None => {
-                let mut bytes = [0; 16];
-                hub.sources.entropy.fill(&mut bytes)?;
-                EventKey::event(&crate::id::hex(&bytes, 16))
-            }
-        };
-        let user = UserId::new(self.peer.as_str());
-        let principal =
-            self.principal.unwrap_or_else(|| Principal::Peer { account, user: user.clone() });
-        let plan = hub.plan();
-        let agent = plan.agent_at(
-            &place,
-            &self.attributes,
-            self.agent.or_else(|| hub.directory.route(&place)),
-        );
-        let session = SessionKey::new(agent, place.clone());
-        let mut inbound =
-            Inbound::message(key.clone(), place, Sender { id: user, name: None }, self.content);
-        inbound.message = Some(MessageId::new(key.as_str()));
-        inbound.attributes = self.attributes;
-        let waiter = hub.wait_for(&session, &key);
-        match accept_request(&hub, session.clone(), principal, inbound, self.format).await? {
-            Accepted::New => {}
-            Accepted::Duplicate => hub.wake(&session),
-            Accepted::Refused(why) => {
-                return Err(Error::new(ErrorKind::Denied, format!("the ask was refused: {why:?}")));
-            }
-        }
-        Ok(SentAsk { hub, session, key, waiter })
-    }
-}
-
-/// An ask that was accepted.
-struct SentAsk {
-    hub: Arc<Hub>,
-    session: SessionKey,
-    key: EventKey,
-    waiter: tokio::sync::oneshot::Receiver<Answered>,
-}
-
-impl SentAsk {
-    async fn wait(mut self) -> Result<Reply> {
-        loop {
-            // It may have been answered before we began to wait.
-            let found = answer_in_log(&self.hub, &self.session, &self.key).await?;
-            let answered = match found {
-                Some(answered) => Some(answered),
-                None => tokio::select! {
-                    biased;
-                    answered = &mut self.waiter => answered.ok(),
-                    () = self.hub.stopping.cancelled() => return Err(stopped()),
-                },
-            };
-            match answered {
-                Some(answered) => return Ok(self::reply(self.session, answered)),
-                None if self.hub.stopping.is_cancelled() => return Err(stopped()),
-                // The session's run began again; what it had done is in the log.
-                None => self.waiter = self.hub.wait_for(&self.session, &self.key),
-            }
-        }
-    }
-}
-
-fn reply(session: SessionKey, answered: Answered) -> Reply {
-    let Answered { turn, outcome, reply, usage } = answered;
-    Reply { text: reply.unwrap_or_default(), outcome, usage, session, turn }
-}
-
-fn stopped() -> Error {
-    Error::new(
-        ErrorKind::Unavailable,
-        "the gateway stopped; ask again with the same key for the answer",
-    )
-}
-
-/// The answer to an event, if its turn has ended.
-async fn answer_in_log(hub: &Hub, key: &SessionKey, event: &EventKey) -> Result<Option<Answered>> {
-    let head = hub.store.head(key).await?;
-    let mut session = Session::new();
-    let mut turn: Option<TurnId> = None;
-    let mut reply = None;
-    let mut last = (Usage::default(), false);
-    for row in hub.store.read(key, head.checkpoint, usize::MAX).await? {
-        let Some(entry) = decode(&row)? else {
-            session.skip(row.seq)?;
-            continue;
-        };
-        if let (Entry::Ended { outcome }, true) = (&entry, last.1) {
-            let (Some(turn), usage) = (turn, last.0) else { continue };
-            let reply = outcome.notice().or_else(|| reply.take());
-            return Ok(Some(Answered { turn, outcome: outcome.clone(), reply, usage }));
-        }
-        session.apply(row.seq, row.at, &entry)?;
-        if let Some(open) = session.turn() {
-            turn = Some(open.id());
-            reply = open.reply().map(str::to_owned);
-            last = (*open.usage(), open.keys().contains(event));
-        }
-    }
-    Ok(None)
-}
-
-/// An answer while it grows.
-pub struct ReplyStream {
-    events: Subscription,
-    sent: Option<SentAsk>,
-    turn: Option<TurnId>,
-}
-
-impl ReplyStream {
-    /// The next event of the session that was asked, `None` once the turn has ended; then
-    /// [`finish`](Self::finish) has the whole answer. Events that came too fast are missed, the answer
-    /// never is. Cancel safe.
-    pub async fn next(&mut self) -> Option<Arc<Event>> {
-        let session = self.sent.as_ref()?.session.clone();
-        loop {
-            let event = match self.events.next().await? {
-                Next::Event(event) => event,
-                Next::Missed(_) => continue,
-            };
-            if event.session != session {
-                continue;
-            }
-            if let (EventKind::TurnEnded { .. }, Some(turn)) = (&event.kind, event.turn) {
-                self.turn = Some(turn);
-                return None;
-            }
-            return Some(event);
-        }
-    }
-
-    /// The whole answer; waits for it.
-    ///
-    /// # Errors
-    /// The gateway stopped first.
-    pub async fn finish(mut self) -> Result<Reply> {
-        match self.sent.take() {
-            Some(sent) => sent.wait().await,
-            None => Err(Error::internal("the stream was finished before")),
-        }
-    }
 }
 
 impl Handle {

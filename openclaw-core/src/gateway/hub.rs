@@ -12,14 +12,14 @@ use std::{
 
 use futures_util::FutureExt as _;
 use tokio::{
-    sync::{Notify, Semaphore, oneshot},
+    sync::{Notify, Semaphore},
     task::JoinHandle,
 };
 use tokio_util::task::TaskTracker;
 
 use super::{
     cache::SessionCache, directory::Directory, door::Door, ingress::Ingress, listen::Listener,
-    load::Loaded, plan::Plan,
+    load::Loaded, plan::Plan, waiters::Waiters,
 };
 use crate::{
     blobs::Blobs,
@@ -28,13 +28,12 @@ use crate::{
     error::{Error, ErrorKind, Result},
     event::{EventKind, Events},
     fault::{Act, Faults},
-    id::{AccountId, Conversation, EventKey, NodeId, OutboundKey, SessionKey, TurnId},
+    id::{AccountId, Conversation, NodeId, OutboundKey, SessionKey, TurnId},
     message::{Action, Content},
-    provider::Usage,
     session::{self, Began},
     store::{AcceptLimits, InputId, NewOutbound, RecordKey, RecordStore, RecordWrite, Store},
     time::{Cancel, Sources, Timestamp},
-    turn::{Outcome, Session},
+    turn::Session,
 };
 
 /// How many pending inputs the store holds at most; more are not accepted.
@@ -75,7 +74,7 @@ pub(crate) struct Hub {
     pub(crate) listeners: Mutex<BTreeMap<AccountId, Listener>>,
     runs: Mutex<HashMap<SessionKey, Arc<Wake>>>,
     sessions: Mutex<SessionCache>,
-    waiters: Mutex<Waiters>,
+    pub(crate) waiters: Waiters,
     /// Records of which nobody knows whether they were written.
     doubtful: Mutex<BTreeSet<RecordKey>>,
     recovering: Semaphore,
@@ -84,18 +83,6 @@ pub(crate) struct Hub {
     listening: AtomicUsize,
     changed: Notify,
     door: Weak<Self>,
-}
-
-/// Those who wait for the turn that answers an event.
-type Waiters = HashMap<(SessionKey, EventKey), Vec<oneshot::Sender<Answered>>>;
-
-/// What a waiter for a turn is told.
-#[derive(Clone, Debug)]
-pub(crate) struct Answered {
-    pub(crate) turn: TurnId,
-    pub(crate) outcome: Outcome,
-    pub(crate) reply: Option<String>,
-    pub(crate) usage: Usage,
 }
 
 /// Tells a run that there is something to look at.
@@ -146,7 +133,7 @@ impl Hub {
             listeners: Mutex::default(),
             runs: Mutex::default(),
             sessions: Mutex::new(SessionCache::new()),
-            waiters: Mutex::default(),
+            waiters: Waiters::default(),
             doubtful: Mutex::default(),
             recovering: Semaphore::new(RECOVERING_AT_ONCE),
             suspects: Arc::default(),
@@ -295,11 +282,9 @@ impl Hub {
                 tracing::error!(session = %key, error = ?error, "session is quarantined");
                 lock(&self.runs).remove(&key);
                 self.rested();
-                self.tell_owner(
-                    &format!("quarantine/{key}"),
-                    format!("Session {key} cannot be read and is set aside: {error}"),
-                )
-                .await;
+                let text = format!("Session {key} cannot be read and is set aside: {error}");
+                self.waiters.lost_all(&key, ErrorKind::InvalidData, &text);
+                self.tell_owner(&format!("quarantine/{key}"), text).await;
                 return;
             }
             if self.stopping.is_cancelled() {
@@ -308,7 +293,7 @@ impl Hub {
             }
             failures += 1;
             began = Began::after(&error);
-            self.forget_waiters(&key);
+            self.waiters.look_again(&key);
             let pause = Duration::from_millis(100 << failures.min(10)).min(MAX_RUN_BACKOFF);
             tracing::warn!(session = %key, error = ?error, ?pause, "session's run failed");
             tokio::select! {
@@ -337,45 +322,6 @@ impl Hub {
 
     pub(crate) fn cache_session(&self, key: SessionKey, session: Session) {
         lock(&self.sessions).put(key, session);
-    }
-
-    /// Waits for the turn that answers an input.
-    pub(crate) fn wait_for(
-        &self,
-        key: &SessionKey,
-        event: &EventKey,
-    ) -> oneshot::Receiver<Answered> {
-        let (sender, receiver) = oneshot::channel();
-        let mut waiters = lock(&self.waiters);
-        let list = waiters.entry((key.clone(), event.clone())).or_default();
-        // Those who stopped waiting leave nothing behind.
-        list.retain(|waiter| !waiter.is_closed());
-        list.push(sender);
-        receiver
-    }
-
-    /// Lets those who wait for a session look into its log: what they wait for may have happened.
-    fn forget_waiters(&self, key: &SessionKey) {
-        lock(&self.waiters).retain(|(session, _), _| session != key);
-    }
-
-    /// Tells those who wait for the answers to these events.
-    pub(crate) fn answered<'a>(
-        &self,
-        key: &SessionKey,
-        events: impl Iterator<Item = &'a EventKey>,
-        answer: &Answered,
-    ) {
-        let mut waiters = lock(&self.waiters);
-        if waiters.is_empty() {
-            return;
-        }
-        for event in events {
-            for waiter in waiters.remove(&(key.clone(), event.clone())).into_iter().flatten() {
-                // Whoever stopped waiting finds the answer in the log.
-                let _ = waiter.send(answer.clone());
-            }
-        }
     }
 
     pub(crate) fn emit(&self, session: &SessionKey, turn: Option<TurnId>, kind: EventKind) {

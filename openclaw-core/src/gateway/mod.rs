@@ -1,5 +1,7 @@
 //! The hub: it owns channels, agents, the store and delivery, and routes every message.
 
+mod answers;
+mod ask;
 mod bindings;
 mod builder;
 mod cache;
@@ -16,17 +18,19 @@ mod load;
 mod plan;
 mod reload;
 mod typed;
+mod waiters;
 
 pub use crate::session::{
     APPROVAL_TTL, LogView, MAX_MEDIA_BYTES, MAX_RESULT_BYTES, MAX_SHOWN_BYTES,
     MAX_SHOWN_TEXT_BYTES, MEDIA_TIMEOUT, TOOL_GRACE,
 };
+pub use ask::{API_ACCOUNT, Ask, Reply, ReplyStream};
 pub use bindings::Binding;
 pub use builder::GatewayBuilder;
 pub use cache::SESSION_CACHE_BYTES;
 pub use commands::COMMANDS;
 pub use directory::{MAX_PENDING_PAIRINGS, PAIRING_CODE_CHARS, PAIRING_TTL, PairingRequest};
-pub use handle::{API_ACCOUNT, Approval, Ask, Gateway, Handle, Reply, ReplyStream, SHUTDOWN_GRACE};
+pub use handle::{Approval, Gateway, Handle, SHUTDOWN_GRACE};
 pub use hub::{COLLECT_ABOVE, LEASE_TTL, MAX_PENDING, MAX_SESSION_PENDING};
 pub use ingress::Ingress;
 pub use into::{IntoChannel, IntoProvider, IntoStore};
@@ -34,7 +38,8 @@ pub use typed::MAX_REPAIRS;
 
 pub(crate) use commands::{Command, approval_token};
 pub(crate) use directory::Directory;
-pub(crate) use hub::{Answered, Hub, LIMITS, Wake};
+pub(crate) use hub::{Hub, LIMITS, Wake};
 #[cfg(feature = "testing")]
 pub(crate) use ingress::Accept;
 pub(crate) use plan::{AgentPlan, Plan, ToolPlan};
+pub(crate) use waiters::Answered;

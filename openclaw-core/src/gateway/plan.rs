@@ -11,14 +11,14 @@ use super::{
 };
 use crate::delivery::Preview;
 use crate::{
-    access::Access,
+    access::{Access, Principal},
     agent::Agent,
     channel::{Capabilities, Channel},
     delivery::OnUnknown,
     error::{Error, Result},
     hook::Hook,
     http_client::HttpClient,
-    id::{AccountId, AgentId, Conversation, SessionKey, UserId},
+    id::{AccountId, AgentId, Conversation, ConversationKind, SessionKey, UserId},
     label::Confidentiality,
     policy::Permission,
     provider::{Provider, ToolDefinition},
@@ -110,11 +110,13 @@ impl Plan {
         })
     }
 
-    /// The most confidential that those who read at `place` may see. A group is anybody.
-    pub(crate) fn audience(&self, place: &Conversation) -> Confidentiality {
+    /// The most confidential that those who read at `place`, in a turn of `principal`, may see. A group
+    /// is anybody.
+    pub(crate) fn audience(&self, place: &Conversation, principal: &Principal) -> Confidentiality {
         match place.kind {
-            crate::id::ConversationKind::Direct => Confidentiality::Secret,
-            crate::id::ConversationKind::Group => Confidentiality::Public,
+            ConversationKind::Direct if principal.is_owner() => Confidentiality::Secret,
+            ConversationKind::Direct => self.access(&place.account).peer_audience,
+            ConversationKind::Group => Confidentiality::Public,
         }
     }
 }

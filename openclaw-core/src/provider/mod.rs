@@ -36,7 +36,8 @@ use crate::{
 /// - **Cancelling** [`CallContext::cancel`] ends the wait in `stream`, or the stream, with an error of
 ///   kind `Cancelled`, and closes the request.
 /// - **Cancel safety.** Dropping the stream closes the request.
-/// - The model [`DEFAULT_MODEL`] is the provider's own choice.
+/// - The model [`DEFAULT_MODEL`] is the provider's own choice, never a name that it asks its service for:
+///   see [`CompletionRequest::named_model`].
 /// - **Tool calls** are yielded whole, in the model's order, before `Finish`.
 /// - **Errors** before the first event come from `stream` itself where they are known by then.
 /// - Instructions inside `messages` are never moved into the system role.
@@ -211,7 +212,7 @@ impl Usage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CompletionRequest {
-    /// Which model.
+    /// Which model; [`named_model`](Self::named_model) tells whether that is said.
     pub model: ModelId,
     /// The system prompt: stable from call to call, so that providers' caches hit.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -252,6 +253,20 @@ impl CompletionRequest {
             max_output_tokens: None,
             temperature: None,
         }
+    }
+
+    /// The model that the request names; `None` if it leaves the choice to the provider, as with
+    /// [`DEFAULT_MODEL`] or an empty name.
+    ///
+    /// ```
+    /// use openclaw_core::provider::{CompletionRequest, DEFAULT_MODEL};
+    ///
+    /// assert!(CompletionRequest::new(DEFAULT_MODEL, vec![]).named_model().is_none());
+    /// assert!(CompletionRequest::new("gpt-4o", vec![]).named_model().is_some());
+    /// ```
+    pub fn named_model(&self) -> Option<&ModelId> {
+        let named = !matches!(self.model.as_str(), "" | DEFAULT_MODEL);
+        named.then_some(&self.model)
     }
 }
 

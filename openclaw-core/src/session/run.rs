@@ -21,7 +21,7 @@ use crate::{
     event::EventKind,
     fault::Act,
     gateway::{AgentPlan, Answered, COLLECT_ABOVE, Directory, Hub, LEASE_TTL, Plan, Wake},
-    hook::{HookContext, ReplyVerdict},
+    hook::{HookContext, filter_reply},
     id::{
         Conversation, ConversationKind, EventKey, MessageId, OutboundKey, Seq, SessionId,
         SessionKey, TurnId,
@@ -79,6 +79,8 @@ struct Pending {
     records: Vec<RecordWrite>,
     /// What those who wait for controls are told once it is durable.
     answers: Vec<(EventKey, String)>,
+    /// The events of inputs that cannot be read.
+    unreadable: Vec<EventKey>,
 }
 
 impl Pending {
@@ -319,6 +321,11 @@ impl Run<'_> {
     pub(super) fn record(&mut self, entry: Entry) -> Result<()> {
         let (seq, at) = (self.session.seq().next(), self.hub.now());
         self.session.apply(seq, at, &entry)?;
+        if let (Entry::Started { .. } | Entry::Joined { .. }, Some(turn)) =
+            (&entry, self.session.turn())
+        {
+            self.hub.waiters.begun(self.key, turn.keys().iter(), turn.id());
+        }
         self.pending.entries.push((seq, at, entry));
         Ok(())
     }
@@ -328,7 +335,7 @@ impl Run<'_> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let Pending { entries, consumed, dead, outbox, records, answers } =
+        let Pending { entries, consumed, dead, outbox, records, answers, unreadable } =
             std::mem::take(&mut self.pending);
         let rows: Result<Vec<_>> =
             entries.iter().map(|(seq, at, entry)| encode(*seq, *at, entry)).collect();
@@ -360,6 +367,7 @@ impl Run<'_> {
             // It came further than before: others may.
             self.alone = None;
         }
+        self.hub.waiters.look_again_for(self.key, unreadable.iter());
         for (key, text) in answers {
             let answered = Answered {
                 turn: TurnId(self.committed),
@@ -367,7 +375,7 @@ impl Run<'_> {
                 reply: Some(text),
                 usage: Usage::default(),
             };
-            self.hub.answered(self.key, [&key].into_iter(), &answered);
+            self.hub.waiters.answered(self.key, [&key].into_iter(), &answered);
         }
         Ok(())
     }
@@ -433,6 +441,7 @@ impl Run<'_> {
                 Err(error) => {
                     tracing::error!(session = %self.key, error = ?error, "an input cannot be read");
                     self.pending.dead.push((row.id, error.to_string()));
+                    self.pending.unreadable.push(row.key);
                 }
             }
         }
@@ -638,7 +647,9 @@ impl Run<'_> {
         let reply = match &outcome {
             Outcome::Replied => {
                 let text = turn.reply().unwrap_or_default().to_owned();
-                self.filtered(&principal, text).await
+                let label = self.session.context();
+                let cx = HookContext::new(self.key, &principal, &label);
+                filter_reply(&self.plan.hooks, cx, text).await
             }
             other => other.notice(),
         };
@@ -663,30 +674,12 @@ impl Run<'_> {
         }
         self.recovering = false;
         self.flush().await?;
-        self.hub.answered(
-            self.key,
-            turn_keys.iter(),
-            &Answered { turn: id, outcome: outcome.clone(), reply: reply.clone(), usage },
-        );
-        self.hub.emit(self.key, Some(id), EventKind::TurnEnded { outcome, reply, usage });
+        let ended = EventKind::TurnEnded { outcome: outcome.clone(), reply: reply.clone(), usage };
+        // First: whoever hears that the turn is over has all of its events.
+        self.hub.emit(self.key, Some(id), ended);
+        let answered = Answered { turn: id, outcome, reply, usage };
+        self.hub.waiters.answered(self.key, turn_keys.iter(), &answered);
         Ok(())
-    }
-
-    async fn filtered(&self, principal: &Principal, mut text: String) -> Option<String> {
-        let label = self.session.context();
-        for hook in &self.plan.hooks {
-            let cx = HookContext::new(self.key, principal, &label);
-            match hook.before_reply(cx, &text).await {
-                Ok(ReplyVerdict::Send) => {}
-                Ok(ReplyVerdict::Replace(other)) => text = other,
-                Ok(ReplyVerdict::Withhold) => return None,
-                Err(error) => {
-                    tracing::warn!(session = %self.key, error = ?error, "a hook failed; the reply is withheld");
-                    return None;
-                }
-            }
-        }
-        Some(text)
     }
 
     /// Queues a reply to the session's own conversation; a message that showed it growing becomes its

@@ -319,14 +319,15 @@ impl Run<'_> {
         let nothing = crate::policy::Task::new();
         let nobody = crate::access::Principal::Gateway;
         let turn = self.session.turn();
+        let principal = turn.map_or(&nobody, |turn| turn.principal());
         decide(&Facts {
             spec: &plan.spec,
             session: self.key,
             call,
             context: &context,
             task: turn.map_or(&nothing, |turn| turn.task()),
-            principal: turn.map_or(&nobody, |turn| turn.principal()),
-            audience: self.plan.audience(self.key.conversation()),
+            principal,
+            audience: self.plan.audience(self.key.conversation(), principal),
             permission: self.agent.permission(&call.tool),
         })
     }

@@ -24,8 +24,8 @@ use crate::{
     error::{Error, ErrorKind, Result},
     id::ModelId,
     provider::{
-        CallContext, ChatMessage, Completion, CompletionEvent, CompletionRequest, FinishReason,
-        Provider, ToolChoice, ToolDefinition,
+        CallContext, ChatMessage, Completion, CompletionEvent, CompletionRequest, DEFAULT_MODEL,
+        FinishReason, Provider, ToolChoice, ToolDefinition,
     },
     time::Cancel,
 };
@@ -147,6 +147,7 @@ pub fn suite(name: impl Into<String>, fixture: ProviderFixture) -> Suite {
         .case("cancelling_ends_the_stream", case(|f| Box::pin(cancelling_ends_the_stream(f))))
         .case("dropping_closes_the_request", case(|f| Box::pin(dropping_closes_the_request(f))))
         .case("a_refusal_fails_before_the_stream", case(|f| Box::pin(a_refusal_fails_early(f))))
+        .case("the_default_model_is_its_own_choice", case(|f| Box::pin(the_default_model(f))))
         .case("models_are_listed_once", case(|f| Box::pin(models_are_listed_once(f))))
 }
 
@@ -289,6 +290,13 @@ async fn a_refusal_fails_early(fixture: ProviderFixture) -> Result<Verdict> {
     let (provider, cx, request) = (make(), CallContext::new(), fixture.request());
     let started = in_time("it does not answer", PATIENCE, provider.stream(&cx, &request)).await?;
     check(started.is_err(), || "a stream began though the service had refused".to_owned())
+}
+
+async fn the_default_model(fixture: ProviderFixture) -> Result<Verdict> {
+    let request = CompletionRequest { model: DEFAULT_MODEL.into(), ..fixture.request() };
+    let stream = (fixture.make)().stream(&CallContext::new(), &request).await?;
+    Completion::collect(stream, |_| {}).await?;
+    Ok(Verdict::Passed)
 }
 
 async fn models_are_listed_once(fixture: ProviderFixture) -> Result<Verdict> {

@@ -17,8 +17,8 @@ use crate::{
     error::{Error, ErrorKind, Result},
     id::ProviderId,
     provider::{
-        CallContext, CompletionEvent, CompletionRequest, CompletionStream, ModelInfo, Provider,
-        Usage,
+        CallContext, CompletionEvent, CompletionRequest, CompletionStream, DEFAULT_MODEL,
+        ModelInfo, Provider, Usage,
     },
 };
 
@@ -44,13 +44,15 @@ pub enum ProviderFault {
     Leaks,
     /// Begins a stream, and tells there that the request was refused.
     FailsLate,
+    /// Asks its service for a model of the name that leaves the choice to it.
+    NoOwnChoice,
     /// Lists each model twice.
     ListsTwice,
 }
 
 impl ProviderFault {
     /// Every fault.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::TalksOn,
         Self::NeverFinishes,
         Self::LosesText,
@@ -59,6 +61,7 @@ impl ProviderFault {
         Self::IgnoresCancel,
         Self::Leaks,
         Self::FailsLate,
+        Self::NoOwnChoice,
         Self::ListsTwice,
     ];
 }
@@ -140,6 +143,9 @@ impl Provider for FaultyProvider {
         cx: &CallContext,
         request: &CompletionRequest,
     ) -> Result<CompletionStream> {
+        if self.fault == ProviderFault::NoOwnChoice && request.model.as_str() == DEFAULT_MODEL {
+            return Err(Error::new(ErrorKind::NotFound, "the service has no such model"));
+        }
         let deaf = CallContext::new();
         let cx = if self.fault == ProviderFault::IgnoresCancel { &deaf } else { cx };
         let inner = match self.inner.stream(cx, request).await {

@@ -140,7 +140,7 @@ pub enum Critical {
     These(Vec<CriticalArg>),
 }
 
-/// Where a tool's code runs.
+/// Where a tool's code runs. A gateway without a sandbox refuses tools that need one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Confinement {
@@ -252,7 +252,8 @@ impl ToolSpec {
         self
     }
 
-    /// Declares how far its results can be trusted and who may see them.
+    /// Declares how far its results can be trusted and who may see them. Results of
+    /// [`Capability::Execute`] are untrusted whatever is declared.
     #[must_use]
     pub fn output(mut self, integrity: Integrity, confidentiality: Confidentiality) -> Self {
         self.output = Label::new(integrity, confidentiality, &format!("tool:{}", self.name));

@@ -30,7 +30,7 @@ use crate::{
 pub const MAX_ATTEMPTS: u32 = 3;
 /// How often the same call may have the same result before it is no longer made.
 const MAX_REPEATS: u32 = 3;
-/// How often it may be asked for after that before the turn ends.
+/// How often it may be asked for in all before the turn ends.
 const MAX_REPEATS_ASKED: u32 = 6;
 
 /// What may be done now.
@@ -105,11 +105,13 @@ pub struct Turn {
     repeats: HashMap<[u8; 32], Repeats>,
 }
 
+/// How often a call had the result that it had last.
 #[derive(Clone, Copy, Debug, Default)]
 struct Repeats {
     result: [u8; 32],
     same: u32,
-    asked: u32,
+    /// How often it was asked for and not made, because it had the same result too often.
+    blocked: u32,
 }
 
 impl Turn {
@@ -241,7 +243,7 @@ impl Turn {
     }
 
     fn is_looping(&self) -> bool {
-        self.repeats.values().any(|repeats| repeats.asked >= MAX_REPEATS_ASKED)
+        self.repeats.values().any(|one| one.same + one.blocked >= MAX_REPEATS_ASKED)
     }
 
     fn step(&self) -> Step {
@@ -662,36 +664,41 @@ impl Session {
         let mut blocked = Vec::new();
         for call in &calls {
             let repeats = turn.repeats.entry(call_digest(call)).or_default();
-            repeats.asked += 1;
             if repeats.same >= MAX_REPEATS {
+                repeats.blocked += 1;
                 blocked.push(call.id);
             }
         }
         self.push(Message::Assistant { text: text.to_owned(), calls, label: label.clone() });
         for call in blocked {
-            self.finish(call, true, vec![notice(
+            self.close(call, true, vec![notice(
                 "Not made: this same call had the same result several times. Do something else, or tell the user what stands in the way.",
             )])?;
         }
         Ok(())
     }
 
+    /// Gives a call its result, and counts whether it is the same as last time.
     fn finish(&mut self, id: CallId, failed: bool, parts: Vec<Part>) -> Result<()> {
+        let result = result_digest(&parts);
+        let turn = self.open()?;
+        let call = call_digest(&turn.state_mut(id)?.call);
+        let repeats = turn.repeats.entry(call).or_default();
+        let same = if repeats.result == result { repeats.same + 1 } else { 1 };
+        *repeats = Repeats { result, same, blocked: 0 };
+        self.close(id, failed, parts)
+    }
+
+    /// Gives a call its result.
+    fn close(&mut self, id: CallId, failed: bool, parts: Vec<Part>) -> Result<()> {
         let turn = self.open()?;
         turn.asks.retain(|ask| ask.call.id != id);
         let state = turn.state_mut(id)?;
         if state.phase == Phase::Finished {
             return Err(misfit(&format!("{id} has a result already")));
         }
-        let ran = state.phase == Phase::Started;
         state.phase = Phase::Finished;
-        let (alone, digest) = (state.alone, call_digest(&state.call));
-        if ran {
-            let result = result_digest(&parts);
-            let repeats = turn.repeats.entry(digest).or_default();
-            repeats.same = if repeats.result == result { repeats.same + 1 } else { 1 };
-            repeats.result = result;
-        }
+        let alone = state.alone;
         self.push(if alone {
             Message::Note { parts }
         } else {

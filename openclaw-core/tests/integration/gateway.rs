@@ -1,6 +1,8 @@
 //! The path of a message, through the public API.
 
+mod access;
 mod approvals;
+mod asks;
 mod channels;
 mod conversation;
 mod events;

@@ -155,7 +155,7 @@ async fn a_gateway_from_json_alone_answers() {
       ],
       "agents": [{"id": "host", "persona": "You host a game.", "tools": ["roll"]}],
       "default_agent": "host",
-      "access": {"api:default": {"direct": "open"}},
+      "access": {"api:default": {"peer_audience": "private"}},
       "owners": [{"channel": "telegram", "user": "42"}],
       "on_unknown": "at_most_once",
       "provider_layers": [{"retry": {"times": 2, "base_ms": 1}}, {"timeout": {"whole_seconds": 60}}, "trace"],

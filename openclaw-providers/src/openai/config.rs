@@ -10,6 +10,9 @@ use super::PriceTable;
 /// OpenAI's own address.
 pub const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
 
+/// The model at OpenAI's own address if neither the agent nor the provider names one.
+pub const DEFAULT_MODEL: &str = "gpt-4.1-mini";
+
 /// How long a server may stay silent, before its answer begins and within it, in seconds.
 pub const DEFAULT_IDLE_TIMEOUT_S: u64 = 180;
 
@@ -38,7 +41,8 @@ pub struct OpenAiConfig {
     /// The key. OpenAI needs one; servers of one's own often do not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_key: Option<SecretRef>,
-    /// The model for requests that name none.
+    /// The model for agents that name none. Without it, [`DEFAULT_MODEL`] at OpenAI's own address; other
+    /// services are left the choice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelId>,
     /// The organization that pays.

@@ -22,7 +22,9 @@ use openclaw_core::{
     serde_json::{self, Value},
 };
 
-pub use config::{DEFAULT_BASE_URL, DEFAULT_IDLE_TIMEOUT_S, MaxTokensField, OpenAiConfig};
+pub use config::{
+    DEFAULT_BASE_URL, DEFAULT_IDLE_TIMEOUT_S, DEFAULT_MODEL, MaxTokensField, OpenAiConfig,
+};
 pub use error::MAX_RETRY_AFTER;
 pub use price::PriceTable;
 pub use stream::{MAX_ANSWER_BYTES, MAX_EVENT_BYTES};
@@ -171,14 +173,15 @@ impl OpenAi {
         Ok(self)
     }
 
-    /// The model for requests whose own is empty.
+    /// The model for requests that name none. Without it, [`DEFAULT_MODEL`] at OpenAI's own address; other
+    /// services are left the choice.
     #[must_use]
     pub fn model(mut self, model: impl Into<ModelId>) -> Self {
         self.model = Some(model.into());
         self
     }
 
-    /// The model for requests whose own is empty, if there is one.
+    /// What was given as [`model`](Self::model).
     pub fn default_model(&self) -> Option<&ModelId> {
         self.model.as_ref()
     }
@@ -318,7 +321,7 @@ impl OpenAi {
     }
 
     async fn start(&self, cx: &CallContext, request: &CompletionRequest) -> Result<Response<Body>> {
-        let model = self.model_of(request)?;
+        let model = self.model_of(request);
         let mut body = wire::body(request, model, self.max_tokens)?;
         if let Some(session) = cx.session.as_deref().filter(|_| self.is_openai()) {
             // Others may refuse a field that they do not know.
@@ -352,15 +355,10 @@ impl OpenAi {
         }
     }
 
-    fn model_of<'a>(&'a self, request: &'a CompletionRequest) -> Result<&'a str> {
-        match (request.model.as_str(), &self.model) {
-            ("", Some(model)) => Ok(model.as_str()),
-            ("", None) => Err(Error::new(
-                ErrorKind::InvalidInput,
-                "the request names no model and the provider has no default one",
-            )),
-            (model, _) => Ok(model),
-        }
+    /// The model to ask for; `None` leaves it to a service that is not OpenAI's, which may have only one.
+    fn model_of<'a>(&'a self, request: &'a CompletionRequest) -> Option<&'a str> {
+        let named = request.named_model().or(self.model.as_ref());
+        named.map(ModelId::as_str).or_else(|| self.is_openai().then_some(DEFAULT_MODEL))
     }
 
     async fn list(&self) -> Result<Vec<ModelInfo>> {
@@ -408,7 +406,7 @@ impl Provider for OpenAi {
     ) -> Result<CompletionStream> {
         let service = self.service();
         let response = self.start(cx, request).await.map_err(|error| service.name(error))?;
-        let price = self.price(self.model_of(request)?);
+        let price = self.model_of(request).and_then(|model| self.price(model));
         Ok(stream::read(response.into_body(), price, cx.cancel.clone(), self.idle_timeout, service))
     }
 }

@@ -9,7 +9,7 @@ use openclaw_core::{
 use super::*;
 
 fn body(request: &CompletionRequest) -> Value {
-    wire::body(request, "m", MaxTokensField::default()).unwrap().into()
+    wire::body(request, Some("m"), MaxTokensField::default()).unwrap().into()
 }
 
 fn variables(set: &[(&str, &str)]) -> Result<OpenAi> {
@@ -154,11 +154,62 @@ fn a_conversation_with_everything_is_written_as_the_api_wants_it() {
                 {"name": "look", "description": "Looks", "parameters": {"type": "object"}}}],
             "tool_choice": {"type": "function", "function": {"name": "look"}},
             "response_format": {"type": "json_schema", "json_schema":
-                {"name": "f", "schema": {"type": "object"}, "strict": true}},
+                {"name": "f", "schema": {"type": "object"}, "strict": false}},
         })
     );
-    let old = wire::body(&request, "m", MaxTokensField::MaxTokens).unwrap();
+    let old = wire::body(&request, Some("m"), MaxTokensField::MaxTokens).unwrap();
     assert_eq!((old.get("max_tokens"), old.get("max_completion_tokens")), (Some(&json!(9)), None));
+}
+
+#[test]
+fn strict_is_said_only_of_schemas_that_the_service_takes() {
+    #[derive(schemars::JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its schema is used")]
+    struct Closed {
+        name: String,
+        place: Place,
+        tags: Vec<Place>,
+    }
+    #[derive(schemars::JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its schema is used")]
+    struct Place {
+        city: String,
+        sure: bool,
+    }
+    #[derive(schemars::JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is used")]
+    struct Open {
+        name: String,
+    }
+    let strict = |schema: Value| {
+        let mut request = CompletionRequest::new("m", Vec::new());
+        request.response_format = Some(ResponseFormat::JsonSchema { name: "f".into(), schema });
+        body(&request)["response_format"]["json_schema"]["strict"].clone()
+    };
+    assert_eq!(strict(schemars::schema_for!(Closed).into()), true);
+    assert_eq!(strict(schemars::schema_for!(Open).into()), false);
+    let object = |properties: Value, required: Value| {
+        json!({"type": "object", "properties": properties, "required": required,
+            "additionalProperties": false})
+    };
+    let inner = object(json!({"x": {"type": "string"}}), json!([]));
+    for (schema, expected) in [
+        (object(json!({"a": {"type": "string"}}), json!(["a"])), true),
+        // Not all are required, here or further in.
+        (object(json!({"a": {"type": "string"}}), json!([])), false),
+        (object(json!({"a": {"type": "array", "items": inner}}), json!(["a"])), false),
+        (object(json!({"a": {"anyOf": [inner, {"type": "null"}]}}), json!(["a"])), false),
+        // Keywords and formats that the service does not know.
+        (object(json!({"a": {"type": "integer", "format": "uint8"}}), json!(["a"])), false),
+        (object(json!({"a": {"type": "string", "format": "date"}}), json!(["a"])), true),
+        (object(json!({"a": {"oneOf": [{"type": "string"}]}}), json!(["a"])), false),
+        (object(json!({"a": {"type": "string", "default": "b"}}), json!(["a"])), false),
+        (json!({"type": "array", "items": {"type": "string"}}), false),
+    ] {
+        assert_eq!(strict(schema.clone()), expected, "{schema}");
+    }
 }
 
 #[test]
@@ -167,7 +218,7 @@ fn media_that_cannot_be_sent_is_an_error_that_says_so() {
         let media = Media { mime: mime.into(), source, name: None, bytes: None };
         let content = vec![Content::Media(media)];
         let request = CompletionRequest::new("m", vec![ChatMessage::User { content }]);
-        wire::body(&request, "m", MaxTokensField::default()).unwrap_err()
+        wire::body(&request, Some("m"), MaxTokensField::default()).unwrap_err()
     };
     let remote = ask("image/png", MediaSource::Remote { handle: "h".into() });
     assert_eq!(remote.kind(), ErrorKind::Unsupported);

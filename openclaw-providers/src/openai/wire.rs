@@ -15,11 +15,13 @@ use super::MaxTokensField;
 /// The body of a request for a streamed completion.
 pub(super) fn body(
     request: &CompletionRequest,
-    model: &str,
+    model: Option<&str>,
     max_tokens: MaxTokensField,
 ) -> Result<Map<String, Value>> {
     let mut body = Map::new();
-    body.insert("model".into(), model.into());
+    if let Some(model) = model {
+        body.insert("model".into(), model.into());
+    }
     body.insert("messages".into(), messages(request)?.into());
     body.insert("stream".into(), true.into());
     body.insert("stream_options".into(), json!({"include_usage": true}));
@@ -42,7 +44,7 @@ pub(super) fn body(
         None => {}
         Some(ResponseFormat::JsonSchema { name, schema }) => {
             let form = json!({"type": "json_schema",
-                "json_schema": {"name": name, "schema": schema, "strict": true}});
+                "json_schema": {"name": name, "schema": schema, "strict": is_strict(schema)}});
             body.insert("response_format".into(), form);
         }
         Some(_) => return Err(unsupported("this response format")),
@@ -61,6 +63,66 @@ pub(super) fn body(
     }
     Ok(body)
 }
+
+/// True if the service can hold its answer to the schema. OpenAI refuses the request if `strict` is set on
+/// any other: objects must have all of their properties and no more, and few keywords are known
+/// (<https://platform.openai.com/docs/guides/structured-outputs#supported-schemas>).
+fn is_strict(schema: &Value) -> bool {
+    schema.get("type").is_some_and(|kind| kind == "object") && fits(schema)
+}
+
+fn fits(schema: &Value) -> bool {
+    let Some(schema) = schema.as_object() else { return false };
+    let within = |value: &Value| match value {
+        Value::Object(named) => named.values().all(fits),
+        Value::Array(list) => list.iter().all(fits),
+        _ => false,
+    };
+    let known = schema.iter().all(|(keyword, value)| match keyword.as_str() {
+        "properties" | "$defs" | "anyOf" => within(value),
+        "items" => fits(value),
+        "format" => value.as_str().is_some_and(|format| STRICT_FORMATS.contains(&format)),
+        other => STRICT_KEYWORDS.contains(&other),
+    });
+    let is_object = match schema.get("type") {
+        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "object"),
+        kind => kind.is_some_and(|kind| kind == "object"),
+    };
+    known && (!is_object || is_closed(schema))
+}
+
+/// True if an object has all of the properties and no others.
+fn is_closed(schema: &Map<String, Value>) -> bool {
+    let required = schema.get("required").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let listed = |name: &String| required.iter().any(|one| one == name);
+    schema.get("additionalProperties") == Some(&Value::Bool(false))
+        && schema
+            .get("properties")
+            .and_then(Value::as_object)
+            .is_none_or(|all| all.keys().all(listed))
+}
+
+const STRICT_KEYWORDS: [&str; 17] = [
+    "$schema",
+    "$ref",
+    "title",
+    "description",
+    "type",
+    "required",
+    "additionalProperties",
+    "enum",
+    "const",
+    "pattern",
+    "multipleOf",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "minItems",
+    "maxItems",
+];
+const STRICT_FORMATS: [&str; 9] =
+    ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"];
 
 fn tool_choice(choice: &ToolChoice) -> Result<Value> {
     Ok(match choice {

@@ -1,18 +1,26 @@
 //! Chat completions: what is sent, and what becomes of every way to answer badly.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures_util::StreamExt as _;
 use openclaw_core::{
-    Error, ErrorKind, Result, Retry,
+    Error, ErrorKind, Gateway, Result, Retry,
+    agent::Agent,
+    async_trait,
+    bytes::Bytes,
+    http::{Request, Response},
+    http_client::{Body, HttpClient},
     provider::{
-        CallContext, ChatMessage, Completion, CompletionEvent, CompletionRequest, FinishReason,
-        Price, Provider as _,
+        CallContext, ChatMessage, Completion, CompletionEvent, CompletionRequest, DEFAULT_MODEL,
+        FinishReason, Price, Provider as _,
     },
-    serde_json::{Value, json},
+    serde_json::{self, Value, json},
     time::Cancel,
 };
-use openclaw_providers::openai::{MAX_EVENT_BYTES, OpenAi, PriceTable};
+use openclaw_providers::openai::{self, MAX_EVENT_BYTES, OpenAi, PriceTable};
 
 use super::server::{Act, Server, answer, event, events};
 
@@ -97,6 +105,55 @@ async fn a_completion_is_asked_for_and_read_to_its_end() {
     }
     assert_eq!(sent.body["stream_options"], json!({"include_usage": true}));
     assert_eq!(sent.body["messages"], json!([{"role": "user", "content": "Hi"}]));
+}
+
+/// The model that the service is asked for, in the answer to a question to a gateway.
+async fn asked_for(model: Option<&str>, agent: Agent) -> Option<String> {
+    let answer = vec![events(), Act::Send([say("Hi"), finish("stop")].concat())];
+    let server = Server::start(vec![answer]).await;
+    let provider = match model {
+        Some(model) => provider(&server).model(model),
+        None => provider(&server),
+    };
+    let gateway =
+        Gateway::builder().provider(provider).agent(agent).ephemeral().start().await.unwrap();
+    let reply = gateway.handle().ask("ada", "Hello").reply().await.unwrap();
+    assert_eq!(reply.text, "Hi");
+    let [sent] = server.received().try_into().unwrap();
+    sent.body.get("model").map(|model| model.as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn an_agent_without_a_model_gets_the_providers_choice() {
+    let (plain, own) = (|| Agent::new("main"), || Agent::new("main").model("its-own"));
+    assert_eq!(asked_for(Some("chosen"), plain()).await.as_deref(), Some("chosen"));
+    assert_eq!(asked_for(Some("chosen"), own()).await.as_deref(), Some("its-own"));
+    // A service of one's own may have only one model, whatever its name.
+    assert_eq!(asked_for(None, plain()).await, None);
+}
+
+/// A client that answers nothing and keeps what it was to send.
+struct Sent(Mutex<Vec<Value>>);
+
+#[async_trait]
+impl HttpClient for Sent {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>> {
+        self.0.lock().unwrap().push(serde_json::from_slice(request.body()).unwrap());
+        Err(Error::new(ErrorKind::Unavailable, "there is no network"))
+    }
+}
+
+#[tokio::test]
+async fn at_openais_own_address_there_is_a_default_model() {
+    let sent = Arc::new(Sent(Mutex::default()));
+    let openai = OpenAi::new("sk-test-key").http(sent.clone());
+    let request = CompletionRequest::new(DEFAULT_MODEL, vec![ChatMessage::user("Hi")]);
+    for provider in [openai.clone(), openai.model("chosen")] {
+        provider.stream(&CallContext::new(), &request).await.unwrap_err();
+    }
+    let models: Vec<Value> =
+        sent.0.lock().unwrap().iter().map(|body| body["model"].clone()).collect();
+    assert_eq!(models, [openai::DEFAULT_MODEL, "chosen"]);
 }
 
 #[tokio::test]

@@ -17,11 +17,11 @@ use serde_json::json;
 use super::{Count, builder, said, tools::Named};
 
 /// A messenger on which nobody is the owner by being there.
-fn messenger(name: &str) -> Loopback {
+pub(super) fn messenger(name: &str) -> Loopback {
     Loopback::account(name).unwrap().with(|capabilities| capabilities.local = false)
 }
 
-fn echo() -> Scripted {
+pub(super) fn echo() -> Scripted {
     Scripted::from_fn(|request| {
         let last = serde_json::to_value(request.messages.last()).unwrap();
         let text = last["content"].as_array().unwrap().last().unwrap()["text"]

@@ -15,7 +15,7 @@ use openclaw_core::{
     provider::{ChatMessage, CompletionRequest, ToolChoice},
     store::InMemory,
     testing::{Scripted, scripted::Step},
-    tool::{Capability, Confinement, Effect, Tool, ToolContext, ToolOutput, ToolSpec, ValueKind},
+    tool::{Capability, Effect, Tool, ToolContext, ToolOutput, ToolSpec, ValueKind},
     turn::{Entry, Outcome},
 };
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ fn schema() -> Value {
     json!({"type": "object", "properties": {"value": {}, "note": {}}})
 }
 
-/// A tool of each capability, effect and confinement.
+/// A tool of each capability and effect.
 fn every_tool(ran: &Ran) -> Vec<Recorded> {
     let effects = [
         Effect::Pure,
@@ -60,21 +60,16 @@ fn every_tool(ran: &Ran) -> Vec<Recorded> {
         Effect::Compensable,
         Effect::Irreversible,
     ];
-    let confinements = [Confinement::InProcess, Confinement::Sealed, Confinement::Connected];
     let mut tools = Vec::new();
     for capability in Capability::ALL {
         for effect in effects {
-            for confinement in confinements {
-                let name = format!("{capability:?}-{effect:?}-{confinement:?}");
-                let spec = ToolSpec::new(name, "Does something")
-                    .input_schema(schema())
-                    .capability(capability)
-                    .effect(effect)
-                    .confinement(confinement)
-                    .critical("value", ValueKind::Email)
-                    .accepts(Confidentiality::Private);
-                tools.push(Recorded { spec, ran: ran.clone() });
-            }
+            let spec = ToolSpec::new(format!("{capability:?}-{effect:?}"), "Does something")
+                .input_schema(schema())
+                .capability(capability)
+                .effect(effect)
+                .critical("value", ValueKind::Email)
+                .accepts(Confidentiality::Private);
+            tools.push(Recorded { spec, ran: ran.clone() });
         }
     }
     tools
@@ -153,6 +148,7 @@ fn is_guarded(spec: &ToolSpec) -> bool {
             | Capability::Spend
             | Capability::WriteIrreversible
             | Capability::Configure
+            | Capability::Execute
     )
 }
 
@@ -162,10 +158,6 @@ fn nothing_guarded_ran(ran: &Ran, when: &str) {
     let guarded: Vec<_> = ran.iter().filter(|(spec, _)| is_guarded(spec)).collect();
     assert!(guarded.is_empty(), "{when}: {guarded:#?}");
     assert!(ran.iter().all(|(_, tainted)| *tainted), "{when}: the context lost its label");
-    let sealed = |spec: &ToolSpec| {
-        spec.capability == Capability::Execute && spec.confinement == Confinement::Sealed
-    };
-    assert!(ran.iter().any(|(spec, _)| sealed(spec)), "{when}: sealed code is harmless");
     let read = |spec: &ToolSpec| spec.capability == Capability::ReadPrivate;
     assert!(ran.iter().any(|(spec, _)| read(spec)), "{when}: plain reads are harmless");
 }
@@ -184,7 +176,7 @@ fn with_tools(
 async fn untrusted_text_gets_nothing_done_before_or_after_a_restart() {
     let (ran, store) = (Ran::default(), InMemory::new());
     let names: Vec<String> = every_tool(&ran).iter().map(|tool| tool.spec.name.clone()).collect();
-    assert_eq!(names.len(), 8 * 5 * 3);
+    assert_eq!(names.len(), 8 * 5);
 
     let gateway = with_tools(&hostile(), &store, every_tool(&ran), ORDERS).start().await.unwrap();
     let handle = gateway.handle();
@@ -211,7 +203,7 @@ async fn untrusted_text_gets_nothing_done_after_a_compaction() {
     // So long that it must be summed up before the next turn.
     let page = format!("{ORDERS} {}", "More of it. ".repeat(1_200));
     let gateway = with_tools(&hostile(), &store, every_tool(&ran), &page)
-        .agent(Agent::new("main").context_tokens(13_000))
+        .agent(Agent::new("main").context_tokens(9_000))
         .start()
         .await
         .unwrap();

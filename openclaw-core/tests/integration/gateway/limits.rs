@@ -2,13 +2,18 @@ use openclaw_core::{
     ErrorKind,
     agent::Agent,
     provider::Usage,
+    schemars,
     store::InMemory,
     testing::{Scripted, scripted::Step},
+    tool::{ToolSpec, tool_fn_with},
     turn::{Limits, Outcome},
 };
 use serde_json::json;
 
 use super::{Count, ask, builder, said, tools::counting};
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct Nothing {}
 
 /// A model that calls a tool with another argument each time, for ever.
 fn restless() -> Scripted {
@@ -69,6 +74,29 @@ async fn the_same_call_over_and_over_is_stopped() {
     let gateway = builder(&script, &store).tool(counting("note", &count)).start().await.unwrap();
     assert_eq!(ask(&gateway.handle(), "go").await.outcome, Outcome::Loop);
     assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_call_whose_results_change_goes_on() {
+    let script = Scripted::from_fn(|request| {
+        let done = said(request).contains("done 10");
+        Ok(if done { Step::text("it is done") } else { Step::new().call("poll", json!({})) })
+    });
+    let (store, polls) = (InMemory::new(), Count::default());
+    let spec = ToolSpec::read_only("poll", "Polls");
+    let poll = tool_fn_with(spec, polls.clone(), async |polls: Count, _, _: Nothing| {
+        Ok(format!("done {}", polls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1))
+    });
+    let gateway = builder(&script, &store).tool(poll).start().await.unwrap();
+    assert_eq!(ask(&gateway.handle(), "wait for it").await.text, "it is done");
+}
+
+#[tokio::test]
+async fn a_refused_call_over_and_over_is_stopped_too() {
+    let script = Scripted::from_fn(|_| Ok(Step::new().call("nosuch", json!({}))));
+    let gateway = builder(&script, &InMemory::new()).start().await.unwrap();
+    assert_eq!(ask(&gateway.handle(), "go").await.outcome, Outcome::Loop);
+    assert_eq!(script.requests().len(), 6);
 }
 
 #[tokio::test]

@@ -7,7 +7,10 @@ use openclaw_core::{
     schemars,
     store::InMemory,
     testing::{Scripted, scripted::Step},
-    tool::{Capability, Effect, Tool, ToolContext, ToolOutput, ToolSpec, tool_fn, tool_fn_with},
+    tool::{
+        Capability, Confinement, Effect, Tool, ToolContext, ToolOutput, ToolSpec, ValueKind,
+        tool_fn, tool_fn_with,
+    },
     turn::Outcome,
 };
 use serde_json::json;
@@ -173,4 +176,42 @@ async fn a_tool_without_input_is_called_with_an_empty_object() {
     let gateway = builder(&script, &store).tool(ping).start().await.unwrap();
     ask(&gateway.handle(), "ping").await;
     assert!(said(&script.requests()[1]).contains("pong"));
+}
+
+#[tokio::test]
+async fn a_tool_that_needs_a_sandbox_is_refused_where_there_is_none() {
+    for confinement in [Confinement::Sealed, Confinement::Connected] {
+        let spec = ToolSpec::new("run", "Runs code").confinement(confinement);
+        let run = tool_fn(spec, async |_, input: Named| Ok(input.name));
+        let error = builder(&Scripted::replies(["hi"]), &InMemory::new()).tool(run).start().await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("\"run\"") && error.contains("sandbox"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_code_printed_is_untrusted_whatever_its_tool_says() {
+    let spec = ToolSpec::new("run", "Runs code")
+        .capability(Capability::Execute)
+        .effect(Effect::Idempotent)
+        .critical("name", ValueKind::Id)
+        .output(Integrity::System, Confidentiality::Public);
+    let run = tool_fn(spec, async |_, input: Named| Ok(input.name));
+    let script = Scripted::steps([
+        Step::new().call("run", json!({ "name": "job-7" })),
+        Step::text("it ran"),
+    ]);
+    let store = InMemory::new();
+    let gateway = builder(&script, &store).tool(run).start().await.unwrap();
+    let handle = gateway.handle();
+    let asking = tokio::spawn(super::owner(&handle, "run job-7").reply());
+    let (session, approval) = super::approvals::open_ask(&handle).await;
+    handle.answer(&approval.ask.approval, true).await.unwrap();
+    assert_eq!(asking.await.unwrap().unwrap().text, "it ran");
+    let log = handle.log(&session, openclaw_core::Seq::ZERO, 100).await.unwrap();
+    let result = log.entries().find_map(|(_, entry)| match entry {
+        openclaw_core::turn::Entry::ToolFinished { parts, .. } => Some(parts),
+        _ => None,
+    });
+    assert_eq!(result.unwrap()[0].label.integrity, Integrity::Untrusted);
 }
