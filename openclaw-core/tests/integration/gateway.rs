@@ -8,8 +8,10 @@ mod conversation;
 mod events;
 mod hostile;
 mod limits;
+mod means;
 mod media;
 mod restarts;
+mod sandboxed;
 mod tools;
 
 use std::sync::Arc;

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod egress;
 mod openai;
 mod peers;
 mod plugins;
