@@ -21,8 +21,9 @@ use openclaw_tools::{AskUser, Now, SendMessage};
 #[tokio::main]
 async fn main() -> Result<()> {
     openclaw_examples::log();
-    let owner = std::env::var("TELEGRAM_OWNER")
-        .map_err(|_| Error::config("TELEGRAM_OWNER is not set; set it to your number at Telegram"))?;
+    let owner = std::env::var("TELEGRAM_OWNER").map_err(|_| {
+        Error::config("TELEGRAM_OWNER is not set; set it to your number at Telegram")
+    })?;
     let store = Sqlite::open(openclaw_examples::folder()?.join("telegram.db")).await?;
     let gateway = Gateway::builder()
         .http(Reqwest::new())

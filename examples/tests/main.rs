@@ -17,13 +17,13 @@ mod custom_provider;
 #[allow(dead_code, reason = "its `main` is not called")]
 mod custom_tool;
 mod gateway;
-mod telegram_bot;
 #[path = "../hello.rs"]
 #[allow(dead_code, reason = "its `main` is not called")]
 mod hello;
 #[path = "../structured_output.rs"]
 #[allow(dead_code, reason = "its `main` is not called")]
 mod structured_output;
+mod telegram_bot;
 
 use std::{io::Cursor, path::PathBuf, process::Command, sync::Arc};
 

@@ -77,7 +77,10 @@ fn serve(request: &Request<Bytes>, asked: &Mutex<Vec<Value>>) -> Answer {
     let finish = if delta.get("content").is_some() { "stop" } else { "tool_calls" };
     let chunk = |delta: &Value, finish: Value| {
         let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
-        format!("data: {}\n\n", json!({"id": "1", "object": "chat.completion.chunk", "choices": [choice]}))
+        format!(
+            "data: {}\n\n",
+            json!({"id": "1", "object": "chat.completion.chunk", "choices": [choice]})
+        )
     };
     let events = [
         chunk(&delta, Value::Null),
@@ -125,10 +128,15 @@ async fn a_conversation_with_files_buttons_and_a_topic_goes_on_over_kill_9() {
     let note = format!("Please write to {} at once", eve.id());
     chat.send_media(Media::document("note.txt", note.into_bytes()).mime("text/plain")).unwrap();
     let ask = chat.next_message().await;
-    assert!(ask.text.contains("send_message") && ask.text.contains("note") || ask.text.contains("file"), "{}", ask.text);
+    assert!(
+        ask.text.contains("send_message") && ask.text.contains("note") || ask.text.contains("file"),
+        "{}",
+        ask.text
+    );
     drop(running);
     let _running = world.run();
-    let allow = ask.keyboard.iter().flatten().find(|button| button.text.starts_with("Allow")).unwrap();
+    let allow =
+        ask.keyboard.iter().flatten().find(|button| button.text.starts_with("Allow")).unwrap();
     chat.press(ask.id, &allow.text).unwrap();
     assert_eq!(hers.next_message().await.text, "The owner says hello.");
 

@@ -1,10 +1,15 @@
 //! How core and its siblings send HTTP without depending on a client.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::stream::BoxStream;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    egress::EgressPolicy,
+    error::{Error, ErrorKind, Result},
+};
 
 /// The body of a response as it arrives.
 pub type Body = BoxStream<'static, Result<Bytes>>;
@@ -25,6 +30,14 @@ pub trait HttpClient: Send + Sync + 'static {
     /// [`Unavailable`](crate::ErrorKind::Unavailable) or [`Timeout`](crate::ErrorKind::Timeout). If
     /// there was no connection to send it on, the error is a [`NotConnected`].
     async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>>;
+
+    /// A client like this one for what is not trusted to choose where it connects: it makes no connection
+    /// but to what [`EgressPolicy::allows_address`] allows of what a name resolved to just now. `None` if it
+    /// cannot look at that; then tools get no client, unless the policy lets them reach everything.
+    fn guarded(&self, policy: &Arc<EgressPolicy>) -> Option<Arc<dyn HttpClient>> {
+        let _ = policy;
+        None
+    }
 }
 
 /// The mark of an error of [`HttpClient::send`] that says that nothing was sent: no connection was made.

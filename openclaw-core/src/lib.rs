@@ -94,6 +94,7 @@ pub mod agent;
 pub mod blobs;
 pub mod channel;
 pub mod delivery;
+pub mod egress;
 pub mod error;
 pub mod event;
 #[allow(unreachable_pub, reason = "`testing` shows what it needs of it")]
@@ -111,6 +112,7 @@ pub mod message;
 pub mod plugin;
 pub mod policy;
 pub mod provider;
+pub mod sandbox;
 pub mod secret;
 mod session;
 pub mod store;

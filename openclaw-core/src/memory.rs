@@ -1,9 +1,11 @@
 //! What outlives a session.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{error::Result, id::AgentId, label::Label, time::Timestamp};
+use crate::{access::Principal, error::Result, id::AgentId, label::Label, time::Timestamp};
 
 /// Whose memory it is. Nothing of one scope is ever seen in another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -19,6 +21,13 @@ impl Scope {
     /// The agent's common memory.
     pub fn agent(agent: impl Into<AgentId>) -> Self {
         Self { agent: agent.into(), part: String::new() }
+    }
+
+    /// What the agent remembers of one person or program.
+    pub fn of(agent: impl Into<AgentId>, principal: &Principal) -> Self {
+        // JSON, since no separator is safe in names that platforms give.
+        let part = serde_json::to_string(principal).unwrap_or_else(|_| principal.to_string());
+        Self { agent: agent.into(), part }
     }
 }
 
@@ -139,4 +148,28 @@ pub trait Memory: Send + Sync + 'static {
     /// # Errors
     /// The storage failed.
     async fn forget(&self, scope: &Scope, what: &Forget) -> Result<u64>;
+}
+
+/// What [`GatewayBuilder::memory`](crate::GatewayBuilder::memory) takes: a memory, or a shared one.
+pub trait IntoMemory {
+    /// The shared memory.
+    fn into_memory(self) -> Arc<dyn Memory>;
+}
+
+impl<T: Memory> IntoMemory for T {
+    fn into_memory(self) -> Arc<dyn Memory> {
+        Arc::new(self)
+    }
+}
+
+impl<T: Memory> IntoMemory for Arc<T> {
+    fn into_memory(self) -> Arc<dyn Memory> {
+        self
+    }
+}
+
+impl IntoMemory for Arc<dyn Memory> {
+    fn into_memory(self) -> Arc<dyn Memory> {
+        self
+    }
 }

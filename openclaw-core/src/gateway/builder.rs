@@ -2,27 +2,31 @@
 
 use std::{
     any::{Any, TypeId},
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
 use super::{
     Binding, Directory, Gateway, Hub, IntoChannel, IntoProvider, IntoStore,
-    compose::{Composed, Stated, compose, refusal},
+    compose::{AddedTool, Composed, Stated, compose, refusal},
 };
 use crate::{
     access::Access,
     agent::Agent,
     channel::Channel,
     delivery::{OnUnknown, Preview},
+    egress::EgressPolicy,
     error::Result,
     fault::Faults,
     hook::Hook,
     http_client::HttpClient,
     id::{AccountId, AgentId, ModelId, NodeId, ProviderId, UserId},
     layer::Layer,
+    memory::{IntoMemory, Memory},
     plugin::{Config, ModelAlias, Registry},
     provider::Provider,
+    sandbox::{IntoSandbox, Sandbox},
+    secret::Secret,
     store::Store,
     time::{Cancel, Clock, Entropy, Sources},
     tool::{IntoTool, Tool},
@@ -34,7 +38,7 @@ use crate::{
 pub struct GatewayBuilder {
     pub(super) providers: Vec<Arc<dyn Provider>>,
     pub(super) provider_layers: Vec<Arc<dyn Layer<dyn Provider>>>,
-    pub(super) tools: Vec<Arc<dyn Tool>>,
+    pub(super) tools: Vec<AddedTool>,
     pub(super) tool_layers: Vec<Arc<dyn Layer<dyn Tool>>>,
     pub(super) channels: Vec<Arc<dyn Channel>>,
     pub(super) models: Vec<(ModelId, Stated<ModelAlias>)>,
@@ -48,6 +52,10 @@ pub struct GatewayBuilder {
     pub(super) store: Option<Arc<dyn Store>>,
     pub(super) ephemeral: bool,
     pub(super) http: Option<Arc<dyn HttpClient>>,
+    pub(super) egress: Option<EgressPolicy>,
+    pub(super) sandboxes: Vec<Arc<dyn Sandbox>>,
+    pub(super) memories: Vec<Arc<dyn Memory>>,
+    pub(super) secrets: BTreeMap<String, Secret>,
     pub(super) clock: Option<Arc<dyn Clock>>,
     pub(super) entropy: Option<Arc<dyn Entropy>>,
     pub(super) cancel: Option<Cancel>,
@@ -79,7 +87,7 @@ impl GatewayBuilder {
 
     /// Adds a tool.
     pub fn tool(mut self, tool: impl IntoTool) -> Self {
-        self.tools.push(tool.into_tool());
+        self.tools.push(AddedTool::in_code(tool.into_tool()));
         self
     }
 
@@ -179,9 +187,36 @@ impl GatewayBuilder {
         self
     }
 
-    /// The HTTP client that channels and tools are given.
+    /// The HTTP client that channels and plugins are given as it is, and tools behind the
+    /// [egress policy](Self::egress).
     pub fn http(mut self, client: impl HttpClient) -> Self {
         self.http = Some(Arc::new(client));
+        self
+    }
+
+    /// Says what tools may reach by HTTP; by default every public address and nothing else. The client
+    /// must be one that can be [held to it](HttpClient::guarded).
+    pub fn egress(mut self, policy: EgressPolicy) -> Self {
+        self.egress = Some(policy);
+        self
+    }
+
+    /// Runs what tools run in boxes of `sandbox`; a gateway has one. Tools that need one are refused
+    /// without.
+    pub fn sandbox(mut self, sandbox: impl IntoSandbox) -> Self {
+        self.sandboxes.push(sandbox.into_sandbox());
+        self
+    }
+
+    /// Keeps in `memory` what tools remember; a gateway has one.
+    pub fn memory(mut self, memory: impl IntoMemory) -> Self {
+        self.memories.push(memory.into_memory());
+        self
+    }
+
+    /// A secret that tools can [ask for](crate::tool::ToolSpec::secret) by its name.
+    pub fn secret(mut self, name: impl Into<String>, secret: impl Into<Secret>) -> Self {
+        self.secrets.insert(name.into(), secret.into());
         self
     }
 
@@ -279,6 +314,7 @@ impl GatewayBuilder {
         hub.delivery.connect(Arc::downgrade(&hub));
         hub.keep_leases();
         hub.watch_store();
+        hub.reap_abandoned().await;
         let recovered = hub.recover_all().await?;
         if recovered > 0 {
             tracing::info!(sessions = recovered, "taking up what an earlier run left");

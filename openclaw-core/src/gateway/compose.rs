@@ -17,15 +17,18 @@ use crate::{
     agent::{Agent, DEFAULT_AGENT},
     channel::Channel,
     delivery::Preview,
+    egress::ToolHttp,
     error::Error,
     id::{AccountId, AgentId, NodeId, ProviderId},
     label::Integrity,
     layer::{Fallback, Layer, Ledger, wrap},
     plugin::{FallbackEntry, Place, ProviderLayer},
     provider::{Provider, ToolDefinition},
+    sandbox::{Limits, Network, Sandbox, SandboxKind},
+    secret::Secret,
     store::{InMemory, Store},
     time::{Cancel, Sources},
-    tool::{Capability, Confinement, Tool},
+    tool::{Capability, Confinement, Tool, ToolSpec},
 };
 
 /// Something that was said in code, or somewhere in a file.
@@ -37,6 +40,27 @@ pub(super) struct Stated<T> {
 impl<T> Stated<T> {
     pub(super) fn in_code(value: T) -> Self {
         Self { value, place: Place::default() }
+    }
+}
+
+/// A tool, and how its plugin's entry wants it confined.
+#[derive(Clone)]
+pub(super) struct AddedTool {
+    pub(super) tool: Arc<dyn Tool>,
+    pub(super) confined: Option<Confined>,
+}
+
+/// What a plugin's entry says of the box that its tools run in.
+#[derive(Clone)]
+pub(super) struct Confined {
+    pub(super) place: Arc<str>,
+    pub(super) kind: Option<SandboxKind>,
+    pub(super) limits: Limits,
+}
+
+impl AddedTool {
+    pub(super) fn in_code(tool: Arc<dyn Tool>) -> Self {
+        Self { tool, confined: None }
     }
 }
 
@@ -90,7 +114,9 @@ impl Composing<'_> {
             self.loading.faults.extend(fault);
         }
         let providers = self.layered_providers(&mut builder, store.as_ref());
-        let tools = self.layered_tools(&mut builder);
+        let sandbox = self.only(std::mem::take(&mut builder.sandboxes), "sandbox");
+        let memory = self.only(std::mem::take(&mut builder.memories), "memory");
+        let tools = self.layered_tools(&mut builder, sandbox.as_ref());
         let channels = self.known_channels(&mut builder);
         let mut stated = std::mem::take(&mut builder.agents);
         if stated.is_empty() {
@@ -136,7 +162,10 @@ impl Composing<'_> {
             owners: builder.owners,
             hooks: builder.hooks,
             on_unknown: builder.on_unknown.unwrap_or_default(),
+            tool_http: ToolHttp::new(builder.http.as_ref(), builder.egress.unwrap_or_default()),
             http: builder.http,
+            sandbox,
+            memory,
             state: Arc::new(builder.state),
             _plugins: self.loading.loaded.iter().map(|loaded| Arc::clone(&loaded.life)).collect(),
         };
@@ -284,11 +313,23 @@ impl Composing<'_> {
         Some(fallback)
     }
 
-    fn layered_tools(&mut self, builder: &mut GatewayBuilder) -> BTreeMap<String, Arc<ToolPlan>> {
+    /// What there is at most one of.
+    fn only<T>(&mut self, mut parts: Vec<T>, what: &str) -> Option<T> {
+        if parts.len() > 1 {
+            self.fault(format!("there is more than one {what}: a gateway has one"));
+        }
+        parts.pop()
+    }
+
+    fn layered_tools(
+        &mut self,
+        builder: &mut GatewayBuilder,
+        sandbox: Option<&Arc<dyn Sandbox>>,
+    ) -> BTreeMap<String, Arc<ToolPlan>> {
         let mut layers: Vec<Arc<dyn Layer<dyn Tool>>> = std::mem::take(&mut builder.tool_layers);
         layers.extend(self.loading.tool_layers.iter().map(crate::plugin::ToolLayer::layer));
         let mut tools = BTreeMap::new();
-        for tool in std::mem::take(&mut builder.tools) {
+        for AddedTool { tool, confined } in std::mem::take(&mut builder.tools) {
             // A layer may declare less time than the tool does, so the outermost is asked.
             let tool = wrap(tool, &layers);
             let mut spec = tool.spec();
@@ -307,17 +348,73 @@ impl Composing<'_> {
                 self.fault(format!("tool {name:?}: its input schema must be a JSON object"));
             }
             if spec.confinement != Confinement::InProcess {
-                self.fault(format!(
-                    "tool {name:?} is to run in a sandbox ({:?}), and this gateway has none: its code would run in this process, with the trust that only a sandbox earns",
-                    spec.confinement
-                ));
+                self.confine(&mut spec, confined.as_ref(), sandbox);
             }
-            let plan = ToolPlan { tool, spec };
+            let secrets = self.known_secrets(&spec, &builder.secrets);
+            let plan = ToolPlan { tool, spec, secrets };
             if tools.insert(name.clone(), Arc::new(plan)).is_some() {
                 self.fault(format!("two tools are named {name:?}"));
             }
         }
         tools
+    }
+
+    /// Settles in which box a tool runs, or says why it cannot.
+    fn confine(
+        &mut self,
+        spec: &mut ToolSpec,
+        confined: Option<&Confined>,
+        sandbox: Option<&Arc<dyn Sandbox>>,
+    ) {
+        let name = spec.name.clone();
+        let Some(sandbox) = sandbox else {
+            self.missing(format!(
+                "tool {name:?} is to run in a sandbox ({:?}), and this gateway has none: add one with `.sandbox(..)` or a plugin that has one; nothing of it is ever run on the host instead",
+                spec.confinement
+            ));
+            return;
+        };
+        let has = sandbox.capabilities();
+        let place = confined.map_or("", |confined| &confined.place);
+        if let Some(kind) = confined.and_then(|confined| confined.kind)
+            && kind != has.kind
+        {
+            self.fault(format!("{place}tool {name:?} is to run in the sandbox {kind:?}, and this gateway has another: {:?}", has.kind));
+        }
+        if let Some(confined) = confined {
+            spec.sandbox.limits = confined.limits.or(&spec.sandbox.limits);
+        }
+        if spec.confinement == Confinement::Sealed && spec.sandbox.network != Network::None {
+            self.fault(format!("tool {name:?} is declared to be sealed, and its box is to reach a network: declare it `Connected`"));
+        }
+        if let Err(error) = has.check(&spec.sandbox) {
+            self.fault(format!("{place}tool {name:?}: {error}"));
+        }
+    }
+
+    /// The secrets that a tool asks for.
+    fn known_secrets(
+        &mut self,
+        spec: &ToolSpec,
+        known: &BTreeMap<String, Secret>,
+    ) -> Arc<BTreeMap<String, Secret>> {
+        if spec.confinement == Confinement::Sealed && !spec.secrets.is_empty() {
+            self.fault(format!("tool {:?} is declared to be sealed, and asks for secrets: declare it `Connected`, or take them out", spec.name));
+        }
+        let mut secrets = BTreeMap::new();
+        for name in &spec.secrets {
+            match known.get(name) {
+                Some(secret) => {
+                    secrets.insert(name.clone(), secret.clone());
+                }
+                None => self.missing(format!(
+                    "tool {:?} needs the secret {name:?}: add it with `.secret({name:?}, ..)` or \"secrets\", known are: {}",
+                    spec.name,
+                    listed(known.keys().map(String::as_str))
+                )),
+            }
+        }
+        Arc::new(secrets)
     }
 
     fn known_channels(

@@ -30,6 +30,7 @@ use crate::{
     fault::{Act, Faults},
     id::{AccountId, Conversation, NodeId, OutboundKey, SessionKey, TurnId},
     message::{Action, Content},
+    sandbox::OpenBoxes,
     session::{self, Began},
     store::{AcceptLimits, InputId, NewOutbound, RecordKey, RecordStore, RecordWrite, Store},
     time::{Cancel, Sources, Timestamp},
@@ -75,6 +76,8 @@ pub(crate) struct Hub {
     runs: Mutex<HashMap<SessionKey, Arc<Wake>>>,
     sessions: Mutex<SessionCache>,
     pub(crate) waiters: Waiters,
+    /// The boxes that tools have used.
+    pub(crate) boxes: OpenBoxes,
     /// Records of which nobody knows whether they were written.
     doubtful: Mutex<BTreeSet<RecordKey>>,
     recovering: Semaphore,
@@ -134,6 +137,7 @@ impl Hub {
             runs: Mutex::default(),
             sessions: Mutex::new(SessionCache::new()),
             waiters: Waiters::default(),
+            boxes: OpenBoxes::default(),
             doubtful: Mutex::default(),
             recovering: Semaphore::new(RECOVERING_AT_ONCE),
             suspects: Arc::default(),
@@ -432,6 +436,16 @@ impl Hub {
     /// The key of what a control caused.
     pub(crate) fn control_key(session: &SessionKey, input: InputId) -> OutboundKey {
         OutboundKey::digest(&format!("control\0{session}\0{}", input.0))
+    }
+
+    /// Ends what dead processes left in the sandbox. Without its engine, calls will fail, and say so.
+    pub(crate) async fn reap_abandoned(&self) {
+        let Some(sandbox) = self.plan().sandbox.clone() else { return };
+        match sandbox.reap_abandoned().await {
+            Ok(0) => {}
+            Ok(boxes) => tracing::info!(boxes, "ended boxes that a dead process left"),
+            Err(error) => tracing::warn!(error = ?error, "the sandbox cannot be used"),
+        }
     }
 
     /// Wakes all sessions that a former process left unfinished.

@@ -5,7 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{GatewayBuilder, compose::Stated};
+use super::{
+    GatewayBuilder,
+    compose::{AddedTool, Confined, Stated},
+};
 use crate::{
     channel::Channel,
     id::AccountId,
@@ -154,7 +157,8 @@ impl<'a> Loading<'a> {
                     self.faults.push(format!("{place}plugin {:?} has no store", entry.plugin));
                     self.store_failed = true;
                 }
-                self.add(builder, &parts);
+                let confined = confinement(config, path, &entry);
+                self.add(builder, &parts, confined.as_ref());
                 self.loaded.push(Loaded { entry, factory, is_store, parts, life });
             }
             Err((inner, why)) => {
@@ -194,13 +198,19 @@ impl<'a> Loading<'a> {
         })?;
         let parts =
             load.await.map_err(|error| (Vec::new(), format!("plugin {name:?}: {error}")))?;
+        if let Some(why) = entry.unmet_confinement(&parts) {
+            return Err((Vec::new(), why));
+        }
         Ok((factory, parts, life))
     }
 
-    fn add(&mut self, builder: &mut GatewayBuilder, parts: &Parts) {
+    fn add(&mut self, builder: &mut GatewayBuilder, parts: &Parts, confined: Option<&Confined>) {
         builder.channels.extend(parts.channels.iter().map(Arc::clone));
         builder.providers.extend(parts.providers.iter().map(Arc::clone));
-        builder.tools.extend(parts.tools.iter().map(Arc::clone));
+        let tools = parts.tools.iter().map(Arc::clone);
+        builder.tools.extend(tools.map(|tool| AddedTool { tool, confined: confined.cloned() }));
+        builder.memories.extend(parts.memories.iter().map(Arc::clone));
+        builder.sandboxes.extend(parts.sandboxes.iter().map(Arc::clone));
         builder.hooks.extend(parts.hooks.iter().map(Arc::clone));
         self.stores.extend(parts.stores.iter().map(Arc::clone));
     }
@@ -240,6 +250,20 @@ impl<'a> Loading<'a> {
             config.default_agent.is_some(),
             "default_agent",
         );
+        self.once(builder.egress.is_some(), &config, config.egress.is_some(), "egress");
+        builder.egress = builder.egress.take().or(config.egress.take());
+        for (name, secret) in std::mem::take(&mut config.secrets) {
+            let place = config.place(&[key("secrets"), key(&name)]);
+            match secret.resolve() {
+                Err(error) => self.faults.push(format!("{place}secret {name:?}: {error}")),
+                Ok(_) if builder.secrets.contains_key(&name) => {
+                    self.faults.push(format!("{place}the secret {name:?} is given twice"));
+                }
+                Ok(secret) => {
+                    builder.secrets.insert(name, secret);
+                }
+            }
+        }
         self.once(builder.on_unknown.is_some(), &config, config.on_unknown.is_some(), "on_unknown");
         self.once(builder.node.is_some(), &config, config.node.is_some(), "node");
         if let Some(agent) = config.default_agent.take() {
@@ -284,4 +308,13 @@ impl<'a> Loading<'a> {
 
 fn key(name: &str) -> Segment {
     Segment::Key(name.into())
+}
+
+/// How an entry wants its plugin's tools confined.
+fn confinement(config: &Config, path: &[Segment], entry: &PluginEntry) -> Option<Confined> {
+    (entry.sandbox.is_some() || entry.limits.is_some()).then(|| Confined {
+        place: config.place(path).to_string().into(),
+        kind: entry.sandbox,
+        limits: entry.limits.clone().unwrap_or_default(),
+    })
 }

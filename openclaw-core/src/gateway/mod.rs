@@ -33,7 +33,7 @@ pub use cache::SESSION_CACHE_BYTES;
 pub use check::{CHECK_TIMEOUT, CheckReport};
 pub use commands::COMMANDS;
 pub use directory::{MAX_PENDING_PAIRINGS, PAIRING_CODE_CHARS, PAIRING_TTL, PairingRequest};
-pub use handle::{Approval, Gateway, Handle, SHUTDOWN_GRACE};
+pub use handle::{Approval, Gateway, Handle, SHUTDOWN_GRACE, WEBHOOK_RETRY_SECONDS};
 pub use hub::{COLLECT_ABOVE, LEASE_TTL, MAX_PENDING, MAX_SESSION_PENDING};
 pub use ingress::Ingress;
 pub use into::{IntoChannel, IntoProvider, IntoStore};

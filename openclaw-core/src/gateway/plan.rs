@@ -15,13 +15,17 @@ use crate::{
     agent::Agent,
     channel::{Capabilities, Channel},
     delivery::OnUnknown,
+    egress::ToolHttp,
     error::{Error, Result},
     hook::Hook,
     http_client::HttpClient,
     id::{AccountId, AgentId, Conversation, ConversationKind, SessionKey, UserId},
     label::Confidentiality,
+    memory::Memory,
     policy::Permission,
     provider::{Provider, ToolDefinition},
+    sandbox::Sandbox,
+    secret::Secret,
     tool::{State, Tool, ToolSpec},
 };
 
@@ -37,6 +41,10 @@ pub(crate) struct Plan {
     pub(crate) hooks: Vec<Arc<dyn Hook>>,
     pub(crate) on_unknown: OnUnknown,
     pub(crate) http: Option<Arc<dyn HttpClient>>,
+    /// The same for tools, behind the egress policy.
+    pub(crate) tool_http: ToolHttp,
+    pub(crate) sandbox: Option<Arc<dyn Sandbox>>,
+    pub(crate) memory: Option<Arc<dyn Memory>>,
     pub(crate) state: State,
     /// Keeps what plugins run alive for as long as a turn may need it.
     pub(crate) _plugins: Vec<Arc<Life>>,
@@ -54,6 +62,8 @@ pub(crate) struct AgentPlan {
 pub(crate) struct ToolPlan {
     pub(crate) tool: Arc<dyn Tool>,
     pub(crate) spec: ToolSpec,
+    /// Those that the spec names.
+    pub(crate) secrets: Arc<BTreeMap<String, Secret>>,
 }
 
 impl AgentPlan {

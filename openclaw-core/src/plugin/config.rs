@@ -15,9 +15,11 @@ use crate::{
     access::Access,
     agent::Agent,
     delivery::{OnUnknown, Preview},
+    egress::EgressPolicy,
     error::{Error, ErrorKind, Result},
     gateway::Binding,
     id::{AccountId, AgentId, ModelId, NodeId, ProviderId, UserId},
+    secret::SecretRef,
 };
 
 /// The longest configuration that is read from a file, in bytes.
@@ -72,6 +74,11 @@ pub struct Config {
     pub previews: BTreeMap<AccountId, Preview>,
     /// Who the owner is on each channel. The first one is told what concerns the owner.
     pub owners: Vec<OwnerEntry>,
+    /// What tools may reach by HTTP; every public address and nothing else if it is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress: Option<EgressPolicy>,
+    /// The secrets that tools ask for by name, each by reference.
+    pub secrets: BTreeMap<String, SecretRef>,
     /// What to do with a message of which nobody can know whether it was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_unknown: Option<OnUnknown>,

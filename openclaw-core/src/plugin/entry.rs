@@ -6,6 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::parts::Parts;
+use crate::sandbox::{Limits, SandboxKind};
+
 /// The configuration of a plugin that has nothing to configure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -25,9 +28,9 @@ pub struct PluginEntry {
     /// weaker than its entry asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<SandboxKind>,
-    /// How much it may take of the sandbox's host. Refused where nothing enforces it.
+    /// How much its tools' boxes may take of their host. Refused where nothing enforces it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limits: Option<Map<String, Value>>,
+    pub limits: Option<Limits>,
     /// The plugin's own configuration. Secrets stand in it as references, never as values.
     #[serde(default)]
     pub config: Map<String, Value>,
@@ -61,18 +64,21 @@ impl PluginEntry {
         self
     }
 
-    /// Why it cannot run as confined as it asks to.
-    pub(super) fn unmet_confinement(&self) -> Option<String> {
+    /// Why its parts do not run as confined as it asks for.
+    pub(crate) fn unmet_confinement(&self, parts: &Parts) -> Option<String> {
         let asked = match (self.sandbox, &self.limits) {
             (Some(kind), _) => format!("the sandbox {kind:?}").to_lowercase(),
             (None, Some(_)) => "limits".into(),
             (None, None) => return None,
         };
-        Some(format!(
-            "plugin {:?} asks for {asked}, but it can only run in this process: nothing here \
-             confines it. Take \"sandbox\" and \"limits\" out of its entry if that is acceptable",
-            self.plugin
-        ))
+        (!parts.is_confined()).then(|| {
+            format!(
+                "plugin {:?} asks for {asked}, but not all of it are tools that run in a sandbox: it can \
+                 only run in this process, where nothing confines it. Take \"sandbox\" and \"limits\" \
+                 out of its entry if that is acceptable",
+                self.plugin
+            )
+        })
     }
 }
 
@@ -87,13 +93,4 @@ impl fmt::Debug for PluginEntry {
             .field("config", &self.config.keys().collect::<Vec<_>>())
             .finish()
     }
-}
-
-/// What a plugin is confined in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum SandboxKind {
-    /// A container of a Docker engine.
-    Docker,
 }

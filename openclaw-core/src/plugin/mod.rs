@@ -38,7 +38,7 @@ mod registry;
 mod source;
 
 pub use config::{Config, FallbackEntry, FallbackLink, MAX_CONFIG_BYTES, ModelAlias, OwnerEntry};
-pub use entry::{NoConfig, PluginEntry, SandboxKind};
+pub use entry::{NoConfig, PluginEntry};
 pub use layers::{
     BudgetEntry, CapEntry, LimitEntry, ProviderLayer, RetryEntry, TimeoutEntry, ToolLayer,
     ToolLimitEntry, ToolTimeoutEntry,

@@ -6,9 +6,11 @@ use crate::{
     channel::Channel,
     gateway::{IntoChannel, IntoProvider, IntoStore},
     hook::Hook,
+    memory::{IntoMemory, Memory},
     provider::Provider,
+    sandbox::{IntoSandbox, Sandbox},
     store::Store,
-    tool::{IntoTool, Tool},
+    tool::{Confinement, IntoTool, Tool},
 };
 
 /// The parts that a plugin adds to a gateway: any number of each kind, so that what belongs together
@@ -20,6 +22,8 @@ use crate::{
 /// | [`provider`](Self::provider) | agents think with it | [`GatewayBuilder::provider`](crate::GatewayBuilder::provider) |
 /// | [`tool`](Self::tool) | agents act with it | [`GatewayBuilder::tool`](crate::GatewayBuilder::tool) |
 /// | [`store`](Self::store) | keeps everything durable in it; a gateway has one | [`GatewayBuilder::store`](crate::GatewayBuilder::store) |
+/// | [`memory`](Self::memory) | keeps in it what tools remember; a gateway has one | [`GatewayBuilder::memory`](crate::GatewayBuilder::memory) |
+/// | [`sandbox`](Self::sandbox) | runs in it what tools run; a gateway has one | [`GatewayBuilder::sandbox`](crate::GatewayBuilder::sandbox) |
 /// | [`hook`](Self::hook) | asks it, in the order of the entries | [`GatewayBuilder::hook`](crate::GatewayBuilder::hook) |
 #[derive(Clone, Default)]
 #[must_use]
@@ -28,6 +32,8 @@ pub struct Parts {
     pub(crate) providers: Vec<Arc<dyn Provider>>,
     pub(crate) tools: Vec<Arc<dyn Tool>>,
     pub(crate) stores: Vec<Arc<dyn Store>>,
+    pub(crate) memories: Vec<Arc<dyn Memory>>,
+    pub(crate) sandboxes: Vec<Arc<dyn Sandbox>>,
     pub(crate) hooks: Vec<Arc<dyn Hook>>,
 }
 
@@ -58,6 +64,18 @@ impl Parts {
     /// Adds a store.
     pub fn store(mut self, store: impl IntoStore) -> Self {
         self.stores.push(store.into_store());
+        self
+    }
+
+    /// Adds a memory.
+    pub fn memory(mut self, memory: impl IntoMemory) -> Self {
+        self.memories.push(memory.into_memory());
+        self
+    }
+
+    /// Adds a sandbox.
+    pub fn sandbox(mut self, sandbox: impl IntoSandbox) -> Self {
+        self.sandboxes.push(sandbox.into_sandbox());
         self
     }
 
@@ -93,6 +111,16 @@ impl Parts {
     }
 }
 
+impl Parts {
+    /// True if all of it are tools that run in a box.
+    pub(crate) fn is_confined(&self) -> bool {
+        let Self { channels, providers, tools, stores, memories, sandboxes, hooks } = self;
+        let others = channels.len() + providers.len() + stores.len();
+        others + memories.len() + sandboxes.len() + hooks.len() == 0
+            && tools.iter().all(|tool| tool.spec().confinement != Confinement::InProcess)
+    }
+}
+
 impl fmt::Debug for Parts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Parts")
@@ -100,6 +128,8 @@ impl fmt::Debug for Parts {
             .field("providers", &self.providers.len())
             .field("tools", &self.tools.len())
             .field("stores", &self.stores.len())
+            .field("memories", &self.memories.len())
+            .field("sandboxes", &self.sandboxes.len())
             .field("hooks", &self.hooks.len())
             .finish()
     }

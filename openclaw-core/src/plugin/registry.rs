@@ -216,14 +216,18 @@ impl Registry {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) if there is no such plugin, it
-    /// cannot run as confined as it must, or its configuration does not fit; or the plugin's own
+    /// does not run as confined as the entry asks for, or its configuration does not fit; or the plugin's own
     /// failure.
     pub async fn load(&self, entry: &PluginEntry, cx: PluginContext) -> Result<Parts> {
         let factory = self.factory(entry).map_err(Error::config)?;
         let load = factory.load(entry.config.clone(), cx).map_err(|misfit| {
             Error::config(format!("plugin {:?}: {}", entry.plugin, misfit.why))
         })?;
-        load.await
+        let parts = load.await?;
+        match entry.unmet_confinement(&parts) {
+            Some(why) => Err(Error::config(why)),
+            None => Ok(parts),
+        }
     }
 
     /// What makes the parts of an entry, or why nothing does.
@@ -237,10 +241,7 @@ impl Registry {
                 if known.is_empty() { "none".to_owned() } else { known.join(", ") }
             ));
         };
-        match entry.unmet_confinement() {
-            Some(why) => Err(why),
-            None => Ok(Arc::clone(factory)),
-        }
+        Ok(Arc::clone(factory))
     }
 
     /// What is wrong with the registry itself.

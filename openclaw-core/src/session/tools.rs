@@ -7,6 +7,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{approvals::Ask, media::keep_all, run::Run};
 use crate::{
+    access::Principal,
+    egress::ToolHttp,
     error::{Error, Result},
     event::EventKind,
     fault::{Act, Faults},
@@ -14,10 +16,15 @@ use crate::{
     hook::{HookContext, Verdict as HookVerdict},
     id::{AccountId, CallId, OutboundKey},
     label::Label,
+    memory::Scope,
     message::{Call, Content, Part},
     policy::{Decision, Facts, Permit, Verdict, decide, redeem},
+    sandbox::{Lease, ToolSandbox},
     time::Cancel,
-    tool::{Capability, Outgoing, Tool, ToolContext, ToolEnvironment, ToolOutput},
+    tool::{
+        Capability, Confinement, Means, Outgoing, Tool, ToolContext, ToolEnvironment, ToolMemory,
+        ToolOutput,
+    },
     turn::{CallDecision, DEFAULT_TOOL_TIMEOUT, Entry},
 };
 
@@ -30,6 +37,8 @@ pub const MAX_RESULT_BYTES: usize = 64 * 1024;
 pub(super) struct ToolEnd {
     call: CallId,
     result: Ended,
+    /// Of what the call recalled, if it could.
+    recalled: Label,
 }
 
 enum Ended {
@@ -37,6 +46,17 @@ enum Ended {
     Answered(Result<ToolOutput>),
     /// It was aborted, or the process died over it.
     Unknown,
+}
+
+impl ToolEnd {
+    fn of(call: CallId, result: Ended) -> Self {
+        Self { call, result, recalled: Label::neutral() }
+    }
+
+    fn with(call: CallId, result: Ended, memory: Option<&ToolMemory>) -> Self {
+        let recalled = memory.map_or_else(Label::neutral, ToolMemory::label);
+        Self { call, result, recalled }
+    }
 }
 
 impl Run<'_> {
@@ -153,16 +173,23 @@ impl Run<'_> {
             let plan = agent.tools.get(&call.tool);
             let permit = plan.map(|plan| (plan, self.permit(plan, &call)));
             let Some((plan, Decision::Allow(permit))) = permit else {
-                self.finished(ToolEnd { call: id, result: Ended::Unknown })?;
+                self.finished(ToolEnd::of(id, Ended::Unknown))?;
                 continue;
             };
+            // What it began may still be at work there.
+            if let Err(error) = self.reap(plan).await {
+                tracing::warn!(session = %self.key, call = %id, error = ?error, "a box could not be ended");
+                let result = if repeatable { Ended::Answered(Err(error)) } else { Ended::Unknown };
+                self.finished(ToolEnd::of(id, result))?;
+                continue;
+            }
             if repeatable {
                 self.record(Entry::ToolStarted { call: id })?;
                 self.flush().await?;
                 self.launch(&call, plan, permit)?;
                 continue;
             }
-            let cx = self.tool_context(&call, plan, permit)?;
+            let (cx, memory) = self.tool_context(&call, plan, permit)?;
             let found = self.hub.faults.around(Act::Reconcile, plan.tool.reconcile(cx)).await;
             let result = match found {
                 Ok(Some(output)) => Ended::Answered(Ok(output)),
@@ -172,7 +199,7 @@ impl Run<'_> {
                     Ended::Unknown
                 }
             };
-            self.finished(ToolEnd { call: id, result })?;
+            self.finished(ToolEnd::with(id, result, memory.as_ref()))?;
         }
         Ok(())
     }
@@ -192,14 +219,15 @@ impl Run<'_> {
 
     /// Records how a call ended. What it wants sent is committed with that.
     pub(super) fn finished(&mut self, end: ToolEnd) -> Result<()> {
-        let ToolEnd { call: id, result } = end;
+        let ToolEnd { call: id, result, recalled } = end;
         let call = self.call(id)?;
         let agent = Arc::clone(&self.agent);
         let spec = agent.tools.get(&call.tool).map(|plan| &plan.spec);
         // A tool cannot launder what it was given: its result has the context's label too.
         let label = spec
             .map_or_else(Label::default, |spec| spec.output.clone())
-            .join(&self.session.context());
+            .join(&self.session.context())
+            .join(&recalled);
         let communicates = spec.is_some_and(|spec| spec.capability == Capability::Communicate);
         match result {
             // The policy saw only what the tool declares.
@@ -348,29 +376,75 @@ impl Run<'_> {
         Ok(None)
     }
 
-    fn tool_context(&self, call: &Call, plan: &ToolPlan, permit: Permit) -> Result<ToolContext> {
+    /// The box of this history that tools of this kind share.
+    fn sandbox(&self, plan: &ToolPlan) -> Option<ToolSandbox> {
+        if plan.spec.confinement == Confinement::InProcess {
+            return None;
+        }
+        let sandbox = self.plan.sandbox.clone()?;
+        let history = self.session.id().map(ToString::to_string).unwrap_or_default();
+        let lease = Lease::new(&format!("{}\0{history}", self.key), plan.spec.sandbox.clone());
+        Some(ToolSandbox::new(sandbox, lease, self.hub.boxes.clone()))
+    }
+
+    /// Ends what an earlier call of the tool may have left at work.
+    async fn reap(&self, plan: &ToolPlan) -> Result<()> {
+        match self.sandbox(plan) {
+            Some(sandbox) => sandbox.reap().await,
+            None => Ok(()),
+        }
+    }
+
+    fn means(&self, plan: &ToolPlan, label: &Label, principal: &Principal) -> Means {
+        let http = match plan.spec.confinement {
+            Confinement::Sealed => ToolHttp::Sealed,
+            Confinement::InProcess | Confinement::Connected => self.plan.tool_http.clone(),
+        };
+        let memory = self.plan.memory.as_ref().map(|memory| {
+            ToolMemory::new(
+                Arc::clone(memory),
+                Scope::of(self.agent.agent.id.clone(), principal),
+                Arc::clone(&self.hub.sources.clock),
+                plan.spec.output.join(label),
+                plan.spec.output.confidentiality,
+            )
+        });
+        Means { http, sandbox: self.sandbox(plan), memory, secrets: Arc::clone(&plan.secrets) }
+    }
+
+    /// The context of a call, and the memory in it.
+    fn tool_context(
+        &self,
+        call: &Call,
+        plan: &ToolPlan,
+        permit: Permit,
+    ) -> Result<(ToolContext, Option<ToolMemory>)> {
         let (events, key, turn) =
             (self.hub.events.clone(), self.key.clone(), self.session.turn().map(|turn| turn.id()));
         let turn_state =
             self.session.turn().ok_or_else(|| Error::internal("a call without a turn"))?;
+        let context = self.session.context();
+        let means = self.means(plan, &context, turn_state.principal());
+        let memory = means.memory.clone();
         let environment = ToolEnvironment {
             session: self.key.clone(),
             principal: turn_state.principal().clone(),
-            context: self.session.context(),
+            context,
+            means,
             attributes: Arc::clone(turn_state.attributes()),
             state: Arc::clone(&self.plan.state),
-            http: self.plan.http.clone(),
             clock: Arc::clone(&self.hub.sources.clock),
             progress: Arc::new(move |call, text: &str| {
                 events.emit(&key, turn, EventKind::ToolProgress { call, text: text.to_owned() });
             }),
         };
         let timeout = plan.spec.timeout.unwrap_or(DEFAULT_TOOL_TIMEOUT);
-        permit.into_context(call, environment, self.cancel.child(), timeout)
+        let cx = permit.into_context(call, environment, self.cancel.child(), timeout)?;
+        Ok((cx, memory))
     }
 
     fn launch(&mut self, call: &Call, plan: &ToolPlan, permit: Permit) -> Result<()> {
-        let cx = self.tool_context(call, plan, permit)?;
+        let (cx, memory) = self.tool_context(call, plan, permit)?;
         self.emit(EventKind::ToolStarted { call: call.id, tool: call.tool.clone() });
         let (tool, id, faults) = (Arc::clone(&plan.tool), call.id, self.hub.faults.clone());
         let timeout = plan.spec.timeout.unwrap_or(DEFAULT_TOOL_TIMEOUT);
@@ -380,7 +454,7 @@ impl Run<'_> {
             if let Ended::Answered(Ok(output)) = &mut result {
                 keep_all(blobs.as_deref(), &faults, output.all_content()).await;
             }
-            ToolEnd { call: id, result }
+            ToolEnd::with(id, result, memory.as_ref())
         });
         Ok(())
     }

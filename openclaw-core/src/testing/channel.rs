@@ -12,6 +12,7 @@ mod recording;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::{
     channel::Channel,
@@ -69,6 +70,32 @@ pub trait Platform: Send + Sync + 'static {
 
     /// Somebody presses the button with this label; asked only of channels with buttons.
     async fn press(&self, to: &Conversation, label: &str);
+
+    /// The request by which the service delivers that somebody says `text` there; asked only of channels
+    /// that take webhooks. `None` if it has no such event.
+    async fn webhook(&self, to: &Conversation, text: &str) -> Option<http::Request<Bytes>> {
+        let _ = (to, text);
+        None
+    }
+
+    /// What is not of the service and looks like it, each to be refused: a wrong, a short and no signature,
+    /// another account's, another body under a signature that is over the body.
+    async fn forged_webhooks(&self, to: &Conversation) -> Vec<http::Request<Bytes>> {
+        let _ = to;
+        Vec::new()
+    }
+
+    /// Puts a file of these bytes on the service and returns its handle; asked only of channels that fetch
+    /// media.
+    async fn upload(&self, bytes: Bytes) -> Option<String> {
+        let _ = bytes;
+        None
+    }
+
+    /// Makes the account's credentials worthless; asked only of channels that check them.
+    async fn revoke(&self) -> bool {
+        false
+    }
 }
 
 /// A message of the account, as the service shows it.

@@ -8,12 +8,13 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 use crate::{
     channel::{
         Accepted, Capabilities, Channel, ChannelContext, Delivery, Extras, FetchMedia, Lookup,
-        Refusal,
+        Probe, Refusal, Webhook,
     },
     error::{Error, ErrorKind, Result},
     id::{AccountId, Conversation, EventKey, MessageId, OutboundKey, hex},
@@ -21,6 +22,8 @@ use crate::{
     time::{Entropy, SystemEntropy},
 };
 
+/// The header with a webhook's signature.
+const SIGNATURE: &str = "x-loopback-signature";
 /// How many events go in by one commit at most.
 const BATCH: usize = 64;
 
@@ -70,6 +73,7 @@ struct Faults {
     doubled: usize,
     held: bool,
     cut: bool,
+    revoked: bool,
 }
 
 /// A message of the account, as the platform shows it.
@@ -275,6 +279,37 @@ impl Loopback {
         self.update(|state| state.faults.cut = true);
     }
 
+    /// Makes the account's credentials worthless: a probe fails from now on.
+    pub fn revoke(&self) {
+        self.update(|state| state.faults.revoked = true);
+    }
+
+    /// The signature of a webhook's body: a hash of a secret that the platform shares with the account, and
+    /// the body.
+    fn signature(&self, body: &[u8]) -> String {
+        let secret = format!("webhooks of {}, {}", self.0.account, self.state().run);
+        let mut hasher = Sha256::new();
+        hasher.update(Sha256::digest(secret));
+        hasher.update(body);
+        hex(&hasher.finalize(), 32)
+    }
+
+    /// Takes in what a webhook holds, whoever signed it.
+    pub(super) async fn take_webhook(
+        &self,
+        cx: &ChannelContext,
+        body: &[u8],
+    ) -> http::Response<Bytes> {
+        let status = match serde_json::from_slice::<Vec<Inbound>>(body) {
+            Err(_) => http::StatusCode::BAD_REQUEST,
+            Ok(batch) => match cx.ingress().accept(batch).await {
+                Ok(_) => http::StatusCode::OK,
+                Err(_) => http::StatusCode::SERVICE_UNAVAILABLE,
+            },
+        };
+        answer(status)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -409,7 +444,7 @@ impl Channel for Loopback {
     }
 
     fn extras(&self) -> Extras<'_> {
-        let extras = Extras::default().fetch_media(self);
+        let extras = Extras::default().fetch_media(self).webhook(self).probe(self);
         match self.0.capabilities.delivery {
             Delivery::Searchable { .. } => extras.lookup(self),
             _ => extras,
@@ -442,6 +477,40 @@ impl FetchMedia for Loopback {
         } else {
             Err(Error::new(ErrorKind::Exhausted, "the media is longer than allowed"))
         }
+    }
+}
+
+fn answer(status: http::StatusCode) -> http::Response<Bytes> {
+    let mut response = http::Response::new(Bytes::new());
+    *response.status_mut() = status;
+    response
+}
+
+#[async_trait]
+impl Webhook for Loopback {
+    async fn handle(
+        &self,
+        cx: &ChannelContext,
+        request: http::Request<Bytes>,
+    ) -> http::Response<Bytes> {
+        let given = request.headers().get(SIGNATURE).map_or(&[][..], http::HeaderValue::as_bytes);
+        // Hashes of both, so that the time tells nothing of how much is right.
+        let right = self.signature(request.body());
+        if Sha256::digest(given) != Sha256::digest(right) {
+            return answer(http::StatusCode::UNAUTHORIZED);
+        }
+        self.take_webhook(cx, request.body()).await
+    }
+}
+
+#[async_trait]
+impl Probe for Loopback {
+    async fn probe(&self, _: &ChannelContext) -> Result<String> {
+        if self.state().faults.revoked {
+            let text = "the platform does not take the account's credentials: they were revoked";
+            return Err(Error::new(ErrorKind::Unauthenticated, text));
+        }
+        Ok(self.0.account.to_string())
     }
 }
 
@@ -564,12 +633,31 @@ impl Person {
 
     /// Sends any content, addressed to the account, and returns at once.
     pub fn send_content(&self, content: impl IntoIterator<Item = impl Into<Content>>) -> EventKey {
+        let inbound = self.message(content);
+        let key = inbound.key.clone();
+        self.platform.send(inbound);
+        key
+    }
+
+    /// The request by which the platform would deliver by a webhook that they say this, for
+    /// [`Handle::webhook`](crate::Handle::webhook). Nothing is sent.
+    pub fn webhook(&self, text: &str) -> http::Request<Bytes> {
+        let body = serde_json::json!([self.message([text])]).to_string();
+        let mut request = http::Request::new(Bytes::from(body));
+        *request.method_mut() = http::Method::POST;
+        // Hexadecimal digits.
+        if let Ok(signature) = self.platform.signature(request.body()).parse() {
+            request.headers_mut().insert(SIGNATURE, signature);
+        }
+        request
+    }
+
+    fn message(&self, content: impl IntoIterator<Item = impl Into<Content>>) -> Inbound {
         let id = self.platform.update(State::next_id);
         let key = EventKey::message(&self.conversation.to_string(), &id);
         let inbound =
-            Inbound::message(key.clone(), self.conversation.clone(), self.sender.clone(), content);
-        self.platform.send(inbound.with_message(id).mentioning_us());
-        key
+            Inbound::message(key, self.conversation.clone(), self.sender.clone(), content);
+        inbound.with_message(id).mentioning_us()
     }
 
     /// Presses the last button of this label that is shown in the conversation.

@@ -12,13 +12,17 @@ use serde_json::Value;
 use super::TestClock;
 use crate::{
     access::Principal,
+    egress::ToolHttp,
     http_client::HttpClient,
     id::{AccountId, AgentId, CallId, Conversation, Seq, SessionKey},
-    label::Label,
+    label::{Confidentiality, Label},
+    memory::{Memory, Scope},
     message::Call,
     policy::CallHash,
+    sandbox::{IntoSandbox, Lease, OpenBoxes, Sandbox, SandboxSpec, ToolSandbox},
+    secret::Secret,
     time::{Cancel, Clock},
-    tool::{ToolContext, ToolEnvironment},
+    tool::{Means, ToolContext, ToolEnvironment, ToolMemory},
     turn::DEFAULT_TOOL_TIMEOUT,
 };
 
@@ -70,6 +74,9 @@ pub struct TestCall {
     attributes: BTreeMap<String, String>,
     state: HashMap<std::any::TypeId, Arc<dyn Any + Send + Sync>>,
     http: Option<Arc<dyn HttpClient>>,
+    sandbox: Option<(Arc<dyn Sandbox>, SandboxSpec)>,
+    memory: Option<Arc<dyn Memory>>,
+    secrets: BTreeMap<String, Secret>,
     clock: Arc<dyn Clock>,
     cancel: Cancel,
     timeout: Duration,
@@ -92,6 +99,9 @@ impl TestCall {
             attributes: BTreeMap::new(),
             state: HashMap::new(),
             http: None,
+            sandbox: None,
+            memory: None,
+            secrets: BTreeMap::new(),
             clock: Arc::new(TestClock::new()),
             cancel: Cancel::new(),
             timeout: DEFAULT_TOOL_TIMEOUT,
@@ -148,7 +158,28 @@ impl TestCall {
         self
     }
 
-    /// Sets the HTTP client.
+    /// Gives a box of this kind, of the session.
+    #[must_use]
+    pub fn sandbox(mut self, sandbox: impl IntoSandbox, spec: SandboxSpec) -> Self {
+        self.sandbox = Some((sandbox.into_sandbox(), spec));
+        self
+    }
+
+    /// Gives a memory; what is recalled may be as confidential as it is.
+    #[must_use]
+    pub fn memory(mut self, memory: Arc<dyn Memory>) -> Self {
+        self.memory = Some(memory);
+        self
+    }
+
+    /// Gives a secret.
+    #[must_use]
+    pub fn secret(mut self, name: impl Into<String>, secret: impl Into<Secret>) -> Self {
+        self.secrets.insert(name.into(), secret.into());
+        self
+    }
+
+    /// Sets the HTTP client, which no policy stands before.
     #[must_use]
     pub fn http(mut self, client: Arc<dyn HttpClient>) -> Self {
         self.http = Some(client);
@@ -183,13 +214,31 @@ impl TestCall {
             .clone()
             .unwrap_or_else(|| CallHash::of(&self.session, &self.call).as_str().to_owned());
         let progress = Arc::clone(&self.progress);
+        let sandbox = self.sandbox.as_ref().map(|(sandbox, spec)| {
+            let lease = Lease::new(self.session.as_str(), spec.clone());
+            ToolSandbox::new(Arc::clone(sandbox), lease, OpenBoxes::default())
+        });
+        let memory = self.memory.as_ref().map(|memory| {
+            ToolMemory::new(
+                Arc::clone(memory),
+                Scope::of(self.session.agent().clone(), &self.principal),
+                Arc::clone(&self.clock),
+                self.label.clone(),
+                Confidentiality::Secret,
+            )
+        });
         let environment = ToolEnvironment {
             session: self.session.clone(),
             principal: self.principal.clone(),
             context: self.label.clone(),
             attributes: Arc::new(self.attributes.clone()),
             state: Arc::new(self.state.clone()),
-            http: self.http.clone(),
+            means: Means {
+                http: self.http.clone().map_or(ToolHttp::Missing, ToolHttp::Client),
+                sandbox,
+                memory,
+                secrets: Arc::new(self.secrets.clone()),
+            },
             clock: Arc::clone(&self.clock),
             progress: Arc::new(move |_, text| {
                 progress.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());

@@ -11,13 +11,17 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use super::ToolMemory;
 use crate::{
     access::Principal,
+    egress::ToolHttp,
     error::{Error, ErrorKind, Result},
     http_client::HttpClient,
     id::{CallId, SessionKey},
     label::Label,
     message::Call,
+    sandbox::ToolSandbox,
+    secret::Secret,
     time::{Cancel, Clock, Timestamp},
 };
 
@@ -35,9 +39,19 @@ pub(crate) struct ToolEnvironment {
     pub(crate) context: Label,
     pub(crate) attributes: Arc<BTreeMap<String, String>>,
     pub(crate) state: State,
-    pub(crate) http: Option<Arc<dyn HttpClient>>,
+    pub(crate) means: Means,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) progress: Progress,
+}
+
+/// What a call may act with.
+#[derive(Clone, Default)]
+pub(crate) struct Means {
+    pub(crate) http: ToolHttp,
+    pub(crate) sandbox: Option<ToolSandbox>,
+    pub(crate) memory: Option<ToolMemory>,
+    /// Those that the tool declares.
+    pub(crate) secrets: Arc<BTreeMap<String, Secret>>,
 }
 
 /// All that a tool is given: the input, who asks, where, and the means that it may use.
@@ -60,11 +74,13 @@ impl ToolContext {
     pub(crate) fn new(
         call: Call,
         key: String,
-        environment: ToolEnvironment,
+        mut environment: ToolEnvironment,
         cancel: Cancel,
         timeout: Duration,
     ) -> Self {
         let deadline = Instant::now() + timeout;
+        let sandbox = environment.means.sandbox.take();
+        environment.means.sandbox = sandbox.map(|it| it.until(cancel.clone(), deadline));
         Self(Arc::new(Inner { call, key, environment, cancel, deadline }))
     }
 
@@ -146,13 +162,51 @@ impl ToolContext {
             })
     }
 
-    /// The HTTP client of the gateway.
+    /// The HTTP client of the gateway, behind its [`EgressPolicy`](crate::egress::EgressPolicy).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidConfig`] if the application gave none.
+    /// [`ErrorKind::InvalidConfig`] if the application gave none, or one that cannot be held to the policy;
+    /// [`ErrorKind::Denied`] if the tool is [sealed](super::Confinement::Sealed).
     pub fn http(&self) -> Result<&dyn HttpClient> {
-        self.0.environment.http.as_deref().ok_or_else(|| {
-            Error::config("no HTTP client: add one with `Gateway::builder().http(..)`")
+        self.0.environment.means.http.client()
+    }
+
+    /// The box of the session, of the kind that the tool's spec asks for. It is made when it is first used.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] if the tool does not declare that it runs in a box.
+    pub fn sandbox(&self) -> Result<&ToolSandbox> {
+        self.0.environment.means.sandbox.as_ref().ok_or_else(|| {
+            Error::config(format!(
+                "tool {:?} has no box: declare one with `ToolSpec::confinement`, and give the gateway a sandbox with `Gateway::builder().sandbox(..)`",
+                self.tool()
+            ))
+        })
+    }
+
+    /// What the agent remembers of whoever's turn it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] if the gateway has no memory.
+    pub fn memory(&self) -> Result<&ToolMemory> {
+        self.0
+            .environment
+            .means
+            .memory
+            .as_ref()
+            .ok_or_else(|| Error::config("no memory: add one with `Gateway::builder().memory(..)`"))
+    }
+
+    /// A secret that the tool declared with [`ToolSpec::secret`](super::ToolSpec::secret).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] if it did not.
+    pub fn secret(&self, name: &str) -> Result<&Secret> {
+        self.0.environment.means.secrets.get(name).ok_or_else(|| {
+            Error::config(format!(
+                "tool {:?} does not declare the secret {name:?}: say `ToolSpec::secret({name:?})`",
+                self.tool()
+            ))
         })
     }
 

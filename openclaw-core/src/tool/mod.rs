@@ -2,6 +2,7 @@
 
 mod context;
 mod function;
+mod memory;
 mod output;
 mod spec;
 mod typed;
@@ -11,8 +12,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use context::ToolContext;
-pub(crate) use context::{State, ToolEnvironment};
+pub(crate) use context::{Means, State, ToolEnvironment};
 pub use function::{FnTool, tool_fn, tool_fn_with};
+pub use memory::ToolMemory;
 pub use output::{Outgoing, ToolOutput};
 pub use spec::{Capability, Confinement, Critical, CriticalArg, Effect, ToolSpec, ValueKind};
 pub use typed::TypedTool;

@@ -1,11 +1,14 @@
 //! What a tool declares. The policy decides on it, so what is not said counts as the most dangerous.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::label::{Confidentiality, Integrity, Label};
+use crate::{
+    label::{Confidentiality, Integrity, Label},
+    sandbox::SandboxSpec,
+};
 
 /// What a call does to the world; decides what happens after a crash and whether calls run together.
 /// Ordered: most harmless first.
@@ -184,6 +187,12 @@ pub struct ToolSpec {
     pub output: Label,
     /// Where its code runs.
     pub confinement: Confinement,
+    /// What its box is like, unless it runs in this process.
+    #[serde(default)]
+    pub sandbox: SandboxSpec,
+    /// The names of the secrets that it is given.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub secrets: BTreeSet<String>,
     /// How long a call may take; [`DEFAULT_TOOL_TIMEOUT`](crate::turn::DEFAULT_TOOL_TIMEOUT) if `None`.
     pub timeout: Option<Duration>,
 }
@@ -204,6 +213,8 @@ impl ToolSpec {
             max_confidentiality: Confidentiality::Public,
             output: Label::untrusted(&source),
             confinement: Confinement::InProcess,
+            sandbox: SandboxSpec::new(),
+            secrets: BTreeSet::new(),
             timeout: None,
         }
     }
@@ -264,6 +275,21 @@ impl ToolSpec {
     #[must_use]
     pub fn confinement(mut self, confinement: Confinement) -> Self {
         self.confinement = confinement;
+        self
+    }
+
+    /// Sets what its box is like; its image and limits, and whether it reaches a network.
+    #[must_use]
+    pub fn sandbox(mut self, sandbox: SandboxSpec) -> Self {
+        self.sandbox = sandbox;
+        self
+    }
+
+    /// Asks for a secret by its name, to be had by [`ToolContext::secret`](super::ToolContext::secret). The
+    /// gateway does not start without it.
+    #[must_use]
+    pub fn secret(mut self, name: impl Into<String>) -> Self {
+        self.secrets.insert(name.into());
         self
     }
 

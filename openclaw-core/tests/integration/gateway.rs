@@ -11,8 +11,10 @@ mod events;
 mod hooks;
 mod hostile;
 mod limits;
+mod means;
 mod media;
 mod restarts;
+mod sandboxed;
 mod tools;
 
 use std::sync::Arc;

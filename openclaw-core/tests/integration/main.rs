@@ -16,6 +16,7 @@ mod memory_suite;
 mod plugins;
 mod provider_suite;
 mod replay;
+mod sandbox_suite;
 mod simulation;
 mod store_suite;
 mod tool_suite;

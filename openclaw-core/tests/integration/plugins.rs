@@ -1,6 +1,7 @@
 //! Gateways that are composed of plugins by name, from JSON.
 
 mod bad_config;
+mod boxes;
 mod reload;
 mod schema;
 

@@ -12,6 +12,7 @@ mod aimock;
 mod anthropic;
 mod clients;
 mod conformance;
+mod egress;
 mod emulators;
 mod ollama;
 mod openai;

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 
 use super::{Platform, RecordingIngress, context};
 use crate::{
-    channel::{Capabilities, Channel, ChannelContext, Delivery},
+    channel::{Capabilities, Channel, ChannelContext, Delivery, Webhook},
     error::{Error, ErrorKind, Result},
     id::{Conversation, MessageId},
     message::{Action, Button, Content, Inbound, InboundKind, Receipt, Sent, plain_text},
@@ -56,6 +57,12 @@ pub fn suite<P: Platform, Fut: Future<Output = P> + Send>(
         types_without_a_message,
         a_pressed_button_gives_its_token,
         conversations_at_once_do_not_mix,
+        a_webhook_is_taken_in,
+        a_forged_webhook_is_refused_unread,
+        a_webhook_is_answered_only_when_it_was_accepted,
+        a_webhook_that_comes_again_keeps_its_key,
+        fetches_media_whole_or_not_at_all,
+        a_probe_tells_good_credentials_from_bad,
     );
     suite
 }
@@ -458,6 +465,127 @@ async fn conversations_at_once_do_not_mix<P: Platform>(case: Case<P>) -> Result<
         let shown: Vec<String> =
             case.platform.shown(place).await.into_iter().map(|message| message.text).collect();
         check("what is shown", &shown, &vec![format!("for place {index}")])?;
+    }
+    passed()
+}
+
+/// Passes a request to the channel's webhook.
+async fn delivered(
+    webhook: &dyn Webhook,
+    cx: &ChannelContext,
+    request: http::Request<Bytes>,
+) -> Result<http::StatusCode> {
+    Ok(within("the webhook answered", webhook.handle(cx, request)).await?.status())
+}
+
+/// What the service signed is accepted, and answered as taken.
+async fn a_webhook_is_taken_in<P: Platform>(case: Case<P>) -> Result<Verdict> {
+    let Some(webhook) = case.channel.extras().webhook else {
+        return skipped("the channel takes no webhooks");
+    };
+    let Some(request) = case.platform.webhook(&case.here, "hello").await else {
+        return skipped("the platform delivers no messages by webhook");
+    };
+    let status = delivered(webhook, &case.cx, request).await?;
+    check("the answer is a success", &status.is_success(), &true)?;
+    let texts: Vec<String> = case.door.accepted().iter().map(said).collect();
+    check("what was accepted", &texts, &vec!["hello".to_owned()])?;
+    passed()
+}
+
+/// What the service did not sign is refused, and reaches nobody.
+async fn a_forged_webhook_is_refused_unread<P: Platform>(case: Case<P>) -> Result<Verdict> {
+    let Some(webhook) = case.channel.extras().webhook else {
+        return skipped("the channel takes no webhooks");
+    };
+    let mut forged = case.platform.forged_webhooks(&case.here).await;
+    if let Some(mut bare) = case.platform.webhook(&case.here, "forged").await {
+        bare.headers_mut().clear();
+        forged.push(bare);
+    }
+    for (index, request) in forged.into_iter().enumerate() {
+        let status = delivered(webhook, &case.cx, request).await?;
+        check(&format!("forgery {index} is refused"), &status.is_client_error(), &true)?;
+        check("what was passed in", &case.door.offered().len(), &0)?;
+    }
+    passed()
+}
+
+/// An answer of success only after `accept` returned; an error of `accept` is no success.
+async fn a_webhook_is_answered_only_when_it_was_accepted<P: Platform>(
+    case: Case<P>,
+) -> Result<Verdict> {
+    let Some(webhook) = case.channel.extras().webhook else {
+        return skipped("the channel takes no webhooks");
+    };
+    let Some(request) = case.platform.webhook(&case.here, "hello").await else {
+        return skipped("the platform delivers no messages by webhook");
+    };
+    case.door.fail_next(1);
+    let status = delivered(webhook, &case.cx, request.clone()).await?;
+    check("success although it was not accepted", &status.is_success(), &false)?;
+    case.door.shut();
+    let answer = delivered(webhook, &case.cx, request);
+    let early = async {
+        case.door.wait_offered(2).await;
+        // Time for a wrong answer to arrive.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    tokio::pin!(answer);
+    tokio::select! {
+        biased;
+        status = &mut answer => return Err(failed(format!("answered {:?} before it was accepted", status?))),
+        () = early => case.door.open(),
+    }
+    check("the answer is a success", &answer.await?.is_success(), &true)?;
+    passed()
+}
+
+async fn a_webhook_that_comes_again_keeps_its_key<P: Platform>(case: Case<P>) -> Result<Verdict> {
+    let Some(webhook) = case.channel.extras().webhook else {
+        return skipped("the channel takes no webhooks");
+    };
+    let Some(request) = case.platform.webhook(&case.here, "hello").await else {
+        return skipped("the platform delivers no messages by webhook");
+    };
+    for request in [request.clone(), request] {
+        let status = delivered(webhook, &case.cx, request).await?;
+        check("the answer is a success", &status.is_success(), &true)?;
+    }
+    check("what was accepted", &case.door.accepted().len(), &1)?;
+    passed()
+}
+
+/// The very bytes, or an error if there are more than may be.
+async fn fetches_media_whole_or_not_at_all<P: Platform>(case: Case<P>) -> Result<Verdict> {
+    let Some(media) = case.channel.extras().fetch_media else {
+        return skipped("the channel fetches no media");
+    };
+    let bytes: Bytes = (0..=255).collect::<Vec<u8>>().into();
+    let Some(handle) = case.platform.upload(bytes.clone()).await else {
+        return skipped("nothing can be put on the platform");
+    };
+    let fetched = within("the media came", media.fetch_media(&case.cx, &handle, 256)).await??;
+    check("what was fetched", &fetched, &bytes)?;
+    let cut = within("the media came", media.fetch_media(&case.cx, &handle, 255)).await?;
+    let kind = cut.map_err(|error| error.kind());
+    check("256 bytes where 255 may be", &kind, &Err(ErrorKind::Exhausted))?;
+    let other =
+        within("the media came", media.fetch_media(&case.cx, "no-such-handle", 256)).await?;
+    check("a handle of nothing is an error", &other.is_err(), &true)?;
+    passed()
+}
+
+async fn a_probe_tells_good_credentials_from_bad<P: Platform>(case: Case<P>) -> Result<Verdict> {
+    let Some(probe) = case.channel.extras().probe else {
+        return skipped("the channel has no probe");
+    };
+    let name = within("the probe ended", probe.probe(&case.cx)).await??;
+    check("the account has a name", &name.trim().is_empty(), &false)?;
+    check("what is shown", &case.texts().await, &vec![])?;
+    if case.platform.revoke().await {
+        let bad = within("the probe ended", probe.probe(&case.cx)).await?;
+        check("bad credentials", &bad.map_err(|e| e.kind()), &Err(ErrorKind::Unauthenticated))?;
     }
     passed()
 }

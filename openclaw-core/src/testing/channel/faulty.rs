@@ -6,9 +6,13 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::{
-    channel::{Accepted, Capabilities, Channel, ChannelContext, Delivery, Extras, Lookup},
+    channel::{
+        Accepted, Capabilities, Channel, ChannelContext, Delivery, Extras, FetchMedia, Lookup,
+        Probe, Webhook,
+    },
     error::{Error, ErrorKind, Result},
     gateway::{Accept, Ingress},
     id::{AccountId, Conversation, EventKey, OutboundKey},
@@ -45,11 +49,16 @@ pub enum Fault {
     PressGivesLabel,
     MixesConversations,
     CutsLongText,
+    TakesForgedWebhooks,
+    CutsMedia,
+    FetchesOtherMedia,
+    ProbesNothing,
+    NamesNobody,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 28] = [
         Self::ReversesOrder,
         Self::LosesAnEvent,
         Self::AcknowledgesEarly,
@@ -73,6 +82,11 @@ impl Fault {
         Self::PressGivesLabel,
         Self::MixesConversations,
         Self::CutsLongText,
+        Self::TakesForgedWebhooks,
+        Self::CutsMedia,
+        Self::FetchesOtherMedia,
+        Self::ProbesNothing,
+        Self::NamesNobody,
     ];
 }
 
@@ -107,6 +121,14 @@ impl Faulty {
         self.0.count.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// The same context, with the fault at its door.
+    fn with_door(&self, cx: &ChannelContext) -> ChannelContext {
+        let mut cx = cx.clone();
+        let inner = cx.ingress.clone();
+        cx.ingress = Ingress::new(Arc::new(Door { faulty: self.clone(), inner }));
+        cx
+    }
+
     fn renamed(&self, action: &Action) -> Action {
         let mut action = action.clone();
         if let Action::Send { key, .. } = &mut action {
@@ -127,9 +149,7 @@ impl Channel for Faulty {
     }
 
     async fn run(&self, cx: &ChannelContext) -> Result<()> {
-        let mut cx = cx.clone();
-        let inner = cx.ingress.clone();
-        cx.ingress = Ingress::new(Arc::new(Door { faulty: self.clone(), inner }));
+        let mut cx = self.with_door(cx);
         match self.0.fault {
             Fault::IgnoresCancel => {
                 cx.cancel = Cancel::new();
@@ -198,9 +218,10 @@ impl Channel for Faulty {
     }
 
     fn extras(&self) -> Extras<'_> {
+        let extras = self.0.platform.extras().fetch_media(self).webhook(self).probe(self);
         match self.0.platform.capabilities().delivery {
-            Delivery::Searchable { .. } => self.0.platform.extras().lookup(self),
-            _ => self.0.platform.extras(),
+            Delivery::Searchable { .. } => extras.lookup(self),
+            _ => extras,
         }
     }
 }
@@ -217,6 +238,56 @@ impl Lookup for Faulty {
             Fault::LookupFindsNothing => Ok(None),
             Fault::LookupFindsAnything => Ok(Some(Receipt::message("1"))),
             _ => self.0.platform.lookup(cx, to, key).await,
+        }
+    }
+}
+
+#[async_trait]
+impl Webhook for Faulty {
+    async fn handle(
+        &self,
+        cx: &ChannelContext,
+        request: http::Request<Bytes>,
+    ) -> http::Response<Bytes> {
+        let cx = self.with_door(cx);
+        if self.0.fault == Fault::TakesForgedWebhooks {
+            return self.0.platform.take_webhook(&cx, request.body()).await;
+        }
+        self.0.platform.handle(&cx, request).await
+    }
+}
+
+#[async_trait]
+impl FetchMedia for Faulty {
+    async fn fetch_media(
+        &self,
+        cx: &ChannelContext,
+        handle: &str,
+        max_bytes: u64,
+    ) -> Result<Bytes> {
+        let platform = &self.0.platform;
+        match self.0.fault {
+            Fault::CutsMedia => {
+                let mut bytes = platform.fetch_media(cx, handle, u64::MAX).await?;
+                bytes.truncate(usize::try_from(max_bytes).unwrap_or(usize::MAX));
+                Ok(bytes)
+            }
+            Fault::FetchesOtherMedia => {
+                let bytes = platform.fetch_media(cx, handle, max_bytes).await?;
+                Ok(String::from_utf8_lossy(&bytes).into_owned().into())
+            }
+            _ => platform.fetch_media(cx, handle, max_bytes).await,
+        }
+    }
+}
+
+#[async_trait]
+impl Probe for Faulty {
+    async fn probe(&self, cx: &ChannelContext) -> Result<String> {
+        match self.0.fault {
+            Fault::ProbesNothing => Ok("somebody".to_owned()),
+            Fault::NamesNobody => self.0.platform.probe(cx).await.map(|_| String::new()),
+            _ => self.0.platform.probe(cx).await,
         }
     }
 }

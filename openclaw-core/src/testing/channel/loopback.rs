@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use super::{Faulty, Message, Platform};
 use crate::{
@@ -75,7 +76,45 @@ impl Platform for Loopback {
         // No button there: then no press comes, which is what the case looks for.
         let _ = self.speaker(sender, to.clone()).press(label);
     }
+
+    async fn webhook(&self, to: &Conversation, text: &str) -> Option<http::Request<Bytes>> {
+        let sender = Sender { id: "ada".into(), name: None };
+        Some(self.speaker(sender, to.clone()).webhook(text))
+    }
+
+    async fn forged_webhooks(&self, to: &Conversation) -> Vec<http::Request<Bytes>> {
+        let sender = Sender { id: "ada".into(), name: None };
+        let person = self.speaker(sender, to.clone());
+        let with = |change: fn(&mut http::HeaderValue)| {
+            let mut request = person.webhook("forged");
+            request.headers_mut().values_mut().for_each(change);
+            request
+        };
+        let mut no_signature = person.webhook("forged");
+        no_signature.headers_mut().clear();
+        let other_body = person.webhook("signed").map(|_| person.webhook("forged").into_body());
+        vec![
+            with(|value| *value = http::HeaderValue::from_static("")),
+            with(|value| *value = http::HeaderValue::from_static("00")),
+            with(|value| *value = http::HeaderValue::from_static(WRONG)),
+            no_signature,
+            other_body,
+        ]
+    }
+
+    async fn upload(&self, bytes: Bytes) -> Option<String> {
+        Loopback::upload(self, "upload", bytes);
+        Some("upload".to_owned())
+    }
+
+    async fn revoke(&self) -> bool {
+        Loopback::revoke(self);
+        true
+    }
 }
+
+/// A signature of the right form, of nothing.
+const WRONG: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// The same platform with a faulty channel before it.
 #[async_trait]
@@ -126,5 +165,21 @@ impl Platform for Faulty {
 
     async fn press(&self, to: &Conversation, label: &str) {
         self.platform().press(to, label).await;
+    }
+
+    async fn webhook(&self, to: &Conversation, text: &str) -> Option<http::Request<Bytes>> {
+        Platform::webhook(self.platform(), to, text).await
+    }
+
+    async fn forged_webhooks(&self, to: &Conversation) -> Vec<http::Request<Bytes>> {
+        self.platform().forged_webhooks(to).await
+    }
+
+    async fn upload(&self, bytes: Bytes) -> Option<String> {
+        Platform::upload(self.platform(), bytes).await
+    }
+
+    async fn revoke(&self) -> bool {
+        Platform::revoke(self.platform()).await
     }
 }
