@@ -68,3 +68,28 @@ pub(crate) fn rss_mb() -> Result<f64> {
     let kb: f64 = line.split_whitespace().nth(1).ok_or("no figure in VmRSS")?.parse()?;
     Ok(kb / 1024.0)
 }
+
+/// The processor time that this process took from a moment on: that of the gateway and this driver, on
+/// all cores, whatever else the machine does.
+pub(crate) struct Cpu(Duration);
+
+impl Cpu {
+    pub(crate) fn start() -> Result<Self> {
+        Ok(Self(cpu()?))
+    }
+
+    /// What each of `turns` took of it.
+    pub(crate) fn a_turn(&self, turns: u32) -> Result<String> {
+        Ok(format!("CPU {:.2} ms a turn", ((cpu()? - self.0) / turns).as_secs_f64() * 1e3))
+    }
+}
+
+/// User and system time of this process, which the kernel counts in hundredths of a second.
+fn cpu() -> Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The name before them may have spaces in it.
+    let (_, fields) = stat.rsplit_once(')').ok_or("no name in /proc/self/stat")?;
+    let times = fields.split_whitespace().skip(11).take(2);
+    let ticks = times.map(str::parse::<u64>).sum::<std::result::Result<u64, _>>()?;
+    Ok(Duration::from_millis(ticks * 10))
+}

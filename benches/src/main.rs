@@ -1,6 +1,7 @@
 //! The load driver: how fast the message path is, beside what this machine allows.
 //!
-//! Run with `cargo run --release -p openclaw-benches --bin load`.
+//! Run with `cargo run --release -p openclaw-benches --bin load`; with `-- 1000 10` behind it for a load
+//! of 1,000 sessions of 10 turns alone, as under a profiler.
 //!
 //! A model server of its own process speaks OpenAI's streaming chat completions on loopback; the gateway
 //! runs with the SQLite store (`synchronous=FULL`) and a channel that answers nobody but this driver.
@@ -10,14 +11,15 @@ mod figures;
 mod model;
 mod platform;
 
+mod store;
+
 use std::{error::Error, path::Path, time::Instant};
 
-use figures::{Times, rss_mb, syncs};
+use figures::{Cpu, Times, rss_mb, syncs};
 use openclaw_core::{
     Gateway, ModelId,
     layer::LimitLayer,
     provider::{CallContext, ChatMessage, Completion, CompletionRequest, Provider as _},
-    store::{AcceptLimits, NewInput, SessionStore as _},
 };
 use openclaw_memory::sqlite::Sqlite;
 use openclaw_providers::openai::OpenAi;
@@ -30,22 +32,22 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() == Some("model") {
-        return model::serve().await;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["model"] => model::serve().await,
+        [] => figures(None).await,
+        [sessions, each] => figures(Some((sessions.parse()?, each.parse()?))).await,
+        _ => Err("expected nothing, or how many sessions and how many turns each".into()),
     }
+}
+
+/// All figures, or those of one load alone.
+async fn figures(only: Option<(u32, u32)>) -> Result<()> {
     let (mut server, base) = model::spawn().await?;
     let folder = tempfile::tempdir()?;
-
-    println!("this machine");
-    let raw = syncs(folder.path(), 500)?;
-    println!("  fdatasync of one page               {raw}");
-
     let provider = OpenAi::keyless(&base)?;
-    let call = provider_alone(&provider).await?;
-    println!("  model call alone, over loopback     {call}");
-    let (accept, commit) = store_alone(folder.path()).await?;
-    println!("  SQLite accept alone                 {accept}");
+    let parts = if only.is_none() { parts_alone(folder.path(), &provider).await? } else { 0.0 };
 
     println!("gateway");
     let began = Instant::now();
@@ -61,36 +63,66 @@ async fn main() -> Result<()> {
     println!("  ready after                         {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
     let idle = rss_mb()?;
     println!("  resident, idle                      {idle:.1} MB");
+    match only {
+        Some((sessions, each)) => loaded(&platform, sessions, each).await?,
+        None => {
+            warm(&platform, parts).await?;
+            // With the turns before, 10,000.
+            loaded(&platform, 24, 330).await?;
+            println!("  resident after 10,000 turns         {:+.1} MB", rss_mb()? - idle);
+            loaded(&platform, 1_000, 10).await?;
+        }
+    }
+    println!("  resident in the end                 {:+.1} MB", rss_mb()? - idle);
+    println!("  prompt of \"hello\"                   {} bytes", model::prompt_bytes(&base).await?);
+    gateway.shutdown().await?;
+    server.kill().await?;
+    Ok(())
+}
 
-    platform.turns("warm-up", 50).await?;
-    let mut warm = Times::default();
+/// The disk, the model call and the store without the gateway; what a turn waits for in them, in
+/// milliseconds.
+async fn parts_alone(folder: &Path, provider: &OpenAi) -> Result<f64> {
+    println!("this machine");
+    println!("  fdatasync of one page               {}", syncs(folder, 500)?);
+    let call = provider_alone(provider).await?;
+    println!("  model call alone, over loopback     {call}");
+    let (accept, commit) = store::alone(folder).await?;
+    println!("  SQLite accept alone                 {accept}");
+    println!("  SQLite commit of a turn alone       {commit}");
+    Ok(call.p50() + accept.p50() + commit.p50())
+}
+
+/// One session at a time: 2,080 turns.
+async fn warm(platform: &Platform, parts: f64) -> Result<()> {
+    platform.turns("warm-up", 60).await?;
+    let (mut warm, cpu) = (Times::default(), Cpu::start()?);
     for conversation in 0..20 {
         warm.extend(platform.turns(&format!("warm-{conversation}"), 51).await?);
     }
-    println!("  warm turn, up to 50 before it       {warm}");
-    let long = platform.turns("long", 1_000).await?;
-    println!("  warm turn, up to 1,000 before it    {long}");
+    println!("  warm turn, up to 50 before it       {warm}   {}", cpu.a_turn(1_020)?);
     // The parts' medians are taken off both: a slow sync of the disk counts against the gateway's p99.
-    let parts = call.p50() + accept.p50() + commit.p50();
     println!(
         "  of it beyond model call and commits p50 {:.2} ms   p99 {:.2} ms",
         warm.p50() - parts,
         warm.p99() - parts
     );
-    let mut turns = 50 + 20 * 51 + 1_000;
-    for (sessions, each) in [(24, 350), (1_000, 10)] {
-        let began = Instant::now();
-        platform.load(sessions, each).await?;
-        let total = sessions * each;
-        turns += total;
-        let rate = f64::from(total) / began.elapsed().as_secs_f64();
-        let rss = rss_mb()?;
-        println!("  {sessions:>5} sessions                      {rate:.0} turns/s");
-        println!("  resident after {turns} turns          {rss:.1} MB ({:+.1})", rss - idle);
-    }
-    println!("  prompt of \"hello\"                   {} bytes", model::prompt_bytes(&base).await?);
-    gateway.shutdown().await?;
-    server.kill().await?;
+    let cpu = Cpu::start()?;
+    let long = platform.turns("long", 1_000).await?;
+    println!("  warm turn, up to 1,000 before it    {long}   {}", cpu.a_turn(1_000)?);
+    Ok(())
+}
+
+/// Many sessions at once.
+async fn loaded(platform: &Platform, sessions: u32, each: u32) -> Result<()> {
+    let (began, cpu) = (Instant::now(), Cpu::start()?);
+    platform.load(sessions, each).await?;
+    let total = sessions * each;
+    let rate = f64::from(total) / began.elapsed().as_secs_f64();
+    println!(
+        "  {sessions:>5} sessions                      {rate:.0} turns/s   {}",
+        cpu.a_turn(total)?
+    );
     Ok(())
 }
 
@@ -105,28 +137,4 @@ async fn provider_alone(provider: &OpenAi) -> Result<Times> {
         times.add(began.elapsed());
     }
     Ok(times)
-}
-
-/// What a turn waits for in the store, without the gateway: an accept, and a commit of about the size
-/// of a turn's, which costs the same one sync.
-async fn store_alone(folder: &Path) -> Result<(Times, Times)> {
-    let store = Sqlite::open(folder.join("alone.db")).await?;
-    let (mut accepts, mut commits) = (Times::default(), Times::default());
-    for number in 0..1_000 {
-        for (kind, times) in [("a", &mut accepts), ("c", &mut commits)] {
-            let input = NewInput {
-                session: "agent:main:bench:default:direct:alone".parse()?,
-                account: "bench:default".parse()?,
-                key: openclaw_core::EventKey::event(&format!("{number}{kind}")),
-                control: false,
-                at: openclaw_core::time::Timestamp(i64::from(number)),
-                payload: "{\"text\":\"hello\"}".repeat(8),
-            };
-            let limits = AcceptLimits { total: u64::MAX, session: u64::MAX };
-            let began = Instant::now();
-            store.accept(vec![input], limits).await?;
-            times.add(began.elapsed());
-        }
-    }
-    Ok((accepts, commits))
 }
