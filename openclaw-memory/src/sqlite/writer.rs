@@ -30,8 +30,9 @@ use super::{
 
 /// Most calls of one transaction; the rest is the next one.
 const MOST_CALLS: usize = 4_096;
-/// Pages in the log from which on a checkpoint is made beside the writer.
-const CHECKPOINT_PAGES: i32 = 1_000;
+/// After how many pages in the log a checkpoint is made beside the writer: about as many as one block
+/// of the log's index holds. Each page that was written many times since is written to the file once.
+const CHECKPOINT_PAGES: i32 = 4_000;
 /// Pages in the log at which the writer waits until it is emptied: 64 MiB.
 const CAP_PAGES: i32 = 16_384;
 
@@ -135,6 +136,9 @@ pub(super) struct Writer {
     checkpoints: SyncSender<()>,
     /// Pages in the log after the last commit.
     log_pages: Arc<AtomicI32>,
+    /// Pages in the log at which the next checkpoint is made. While the log is written to without a
+    /// pause it is never begun anew, and a checkpoint after each commit would sync the file as often.
+    next_checkpoint: i32,
 }
 
 impl Writer {
@@ -152,7 +156,15 @@ impl Writer {
             Ok(())
         };
         opened.conn.wal_hook(Some(hook)).map_err(failed)?;
-        Ok(Self { opened, counters, leases, clock, checkpoints, log_pages })
+        Ok(Self {
+            opened,
+            counters,
+            leases,
+            clock,
+            checkpoints,
+            log_pages,
+            next_checkpoint: CHECKPOINT_PAGES,
+        })
     }
 
     /// Works until it is told to stop or all handles are gone; then leaves the database closed.
@@ -231,14 +243,19 @@ impl Writer {
     }
 
     /// Has the log emptied beside the writer, or, at its cap, before anything else is written.
-    fn mind_the_log(&self) {
+    fn mind_the_log(&mut self) {
         let pages = self.log_pages.load(Ordering::Relaxed);
+        if pages < self.next_checkpoint - CHECKPOINT_PAGES {
+            // It was begun anew.
+            self.next_checkpoint = CHECKPOINT_PAGES;
+        }
         if pages >= CAP_PAGES {
             let _ = checkpoint(&self.opened.conn, "RESTART");
-        } else if pages >= CHECKPOINT_PAGES
-            && let Err(TrySendError::Disconnected(())) = self.checkpoints.try_send(())
-        {
-            let _ = checkpoint(&self.opened.conn, "PASSIVE");
+        } else if pages >= self.next_checkpoint {
+            self.next_checkpoint = pages + CHECKPOINT_PAGES;
+            if let Err(TrySendError::Disconnected(())) = self.checkpoints.try_send(()) {
+                let _ = checkpoint(&self.opened.conn, "PASSIVE");
+            }
         }
     }
 
