@@ -12,6 +12,7 @@ use super::{
     calls::{self, CallState, CallStep, Phase},
     entry::{Answer, AskedCall, Cause, Entry, Outcome},
     limits::Limits,
+    size::message_size,
 };
 use crate::{
     access::Principal,
@@ -63,6 +64,7 @@ pub struct Session {
     seq: Seq,
     checkpoint: Seq,
     history: Vec<Arc<Message>>,
+    history_bytes: usize,
     context: Option<Label>,
     turn: Option<Turn>,
     detached: BTreeMap<ApprovalId, AskedCall>,
@@ -334,6 +336,11 @@ impl Session {
         &self.history
     }
 
+    /// About how much memory the history takes, in bytes.
+    pub(crate) fn history_bytes(&self) -> usize {
+        self.history_bytes
+    }
+
     /// The join of the labels of all that the history ever held, since `/new`.
     pub fn context(&self) -> Label {
         self.context.clone().unwrap_or_else(Label::neutral)
@@ -437,13 +444,15 @@ impl Session {
                     nonce: nonce.clone(),
                     seq,
                     checkpoint: Seq(seq.0.saturating_sub(1)),
-                    history: history.iter().cloned().map(Arc::new).collect(),
+                    history: Vec::new(),
+                    history_bytes: 0,
                     context: Some(context.clone()),
                     turn: None,
                     detached: asks.iter().map(|ask| (ask.approval.clone(), ask.clone())).collect(),
                     usage: *usage,
                     turns: *turns,
                 };
+                history.iter().for_each(|message| self.push(message.clone()));
             }
             Entry::Started { .. } => {
                 self.idle()?;
@@ -532,9 +541,11 @@ impl Session {
                 if *dropped > self.history.len() {
                     return Err(misfit("more was dropped than there was"));
                 }
-                self.history.drain(..*dropped);
-                self.context = Some(self.context().join(&summary.label));
-                self.history.insert(0, Arc::new(Message::Note { parts: vec![summary.clone()] }));
+                let kept = self.history.split_off(*dropped);
+                self.history = Vec::new();
+                self.history_bytes = kept.iter().map(|message| message_size(message)).sum();
+                self.push(Message::Note { parts: vec![summary.clone()] });
+                self.history.extend(kept);
                 self.usage.add(usage);
                 if let Some(turn) = &mut self.turn {
                     turn.usage.add(usage);
@@ -553,8 +564,11 @@ impl Session {
         self.turn.as_mut().ok_or_else(|| misfit("no turn is open"))
     }
 
-    fn push(&mut self, message: Message) {
-        self.context = Some(self.context().join(&message.label()));
+    fn push(&mut self, mut message: Message) {
+        let context = self.context().join(&message.label());
+        message.share_sources(&context);
+        self.context = Some(context);
+        self.history_bytes += message_size(&message);
         self.history.push(Arc::new(message));
     }
 
