@@ -319,13 +319,16 @@ impl OpenAi {
 
     async fn start(&self, cx: &CallContext, request: &CompletionRequest) -> Result<Response<Body>> {
         let model = self.model_of(request)?;
-        let mut body = wire::body(request, model, self.max_tokens)?;
-        if let Some(session) = cx.session.as_deref().filter(|_| self.is_openai()) {
-            // Others may refuse a field that they do not know.
-            body.insert("prompt_cache_key".into(), session.into());
-        }
-        let body = serde_json::to_vec(&body)
-            .map_err(|error| Error::internal(format!("a request cannot be written: {error}")))?;
+        let body = {
+            // Only its text is kept while the answer is waited for: this takes many times as much.
+            let mut body = wire::body(request, model, self.max_tokens)?;
+            if let Some(session) = cx.session.as_deref().filter(|_| self.is_openai()) {
+                // Others may refuse a field that they do not know.
+                body.insert("prompt_cache_key".into(), session.into());
+            }
+            serde_json::to_vec(&body)
+                .map_err(|error| Error::internal(format!("a request cannot be written: {error}")))?
+        };
         let request = self.request(Method::POST, "/chat/completions", body.into())?;
         let mut response = tokio::select! {
             biased;
