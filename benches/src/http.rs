@@ -8,22 +8,31 @@ use tokio::{
 use crate::Result;
 
 /// A client's connection.
-pub(crate) struct Connection(BufReader<TcpStream>);
+pub struct Connection(BufReader<TcpStream>);
 
 /// What a client asks.
-pub(crate) struct Asked {
-    pub(crate) path: String,
-    pub(crate) body: Vec<u8>,
+pub struct Asked {
+    /// The path, and the query behind it.
+    pub path: String,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream) -> Result<Self> {
+    /// Of an accepted stream.
+    ///
+    /// # Errors
+    /// The stream is broken.
+    pub fn new(stream: TcpStream) -> Result<Self> {
         stream.set_nodelay(true)?;
         Ok(Self(BufReader::new(stream)))
     }
 
     /// The next request; `None` once the client has gone.
-    pub(crate) async fn next(&mut self) -> Result<Option<Asked>> {
+    ///
+    /// # Errors
+    /// What came is no request.
+    pub async fn next(&mut self) -> Result<Option<Asked>> {
         let (mut length, mut path, mut line) = (0, String::new(), String::new());
         loop {
             line.clear();
@@ -46,7 +55,11 @@ impl Connection {
         Ok(Some(Asked { path, body }))
     }
 
-    pub(crate) async fn answer(&mut self, media: &str, body: &str) -> Result<()> {
+    /// Answers 200.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub async fn answer(&mut self, media: &str, body: &str) -> Result<()> {
         let head = format!(
             "HTTP/1.1 200 OK\r\ncontent-type: {media}\r\ncontent-length: {}\r\n\r\n",
             body.len()

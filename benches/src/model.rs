@@ -3,6 +3,7 @@
 use std::{
     process::Stdio,
     sync::atomic::{AtomicUsize, Ordering},
+    time::Instant,
 };
 
 use tokio::{
@@ -11,13 +12,19 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::{Result, http::Connection};
+use openclaw_core::{
+    ModelId,
+    provider::{CallContext, ChatMessage, Completion, CompletionRequest, Provider as _},
+};
+use openclaw_providers::openai::OpenAi;
+
+use crate::{Result, figures::Times, http::Connection};
 
 /// The smallest prompt that was asked, in bytes: that of a first "hello".
 static SMALLEST: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 /// Starts the server as a process and returns its base URL.
-pub(crate) async fn spawn() -> Result<(Child, String)> {
+pub async fn spawn() -> Result<(Child, String)> {
     let mut child = Command::new(std::env::current_exe()?)
         .arg("model")
         .stdout(Stdio::piped())
@@ -30,7 +37,7 @@ pub(crate) async fn spawn() -> Result<(Child, String)> {
 }
 
 /// Serves until it is killed.
-pub(crate) async fn serve() -> Result<()> {
+pub async fn serve() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     loop {
@@ -75,8 +82,24 @@ fn events() -> String {
     body
 }
 
+/// The model call as the gateway makes it, without the gateway.
+///
+/// # Errors
+/// The server is not there.
+pub async fn alone(provider: &OpenAi) -> Result<Times> {
+    let request = CompletionRequest::new(ModelId::new("default"), vec![ChatMessage::user("hello")]);
+    let mut times = Times::default();
+    for _ in 0..1_000 {
+        let began = Instant::now();
+        let stream = provider.stream(&CallContext::new(), &request).await?;
+        Completion::collect(stream, |_| {}).await?;
+        times.add(began.elapsed());
+    }
+    Ok(times)
+}
+
 /// How many bytes the smallest prompt had, as JSON.
-pub(crate) async fn prompt_bytes(base: &str) -> Result<usize> {
+pub async fn prompt_bytes(base: &str) -> Result<usize> {
     let address = base.trim_start_matches("http://").trim_end_matches("/v1");
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(b"GET /smallest HTTP/1.1\r\n\r\n").await?;

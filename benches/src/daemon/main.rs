@@ -4,32 +4,20 @@
 //! starts it with SQLite (`synchronous=FULL`). This process is Telegram and its people; the model server
 //! is a process of its own. Figures of the daemon stand beside those of its parts alone, from one run.
 
-#[path = "../figures.rs"]
-mod figures;
-#[path = "../http.rs"]
-mod http;
-#[path = "../model.rs"]
-mod model;
-#[path = "../store.rs"]
-mod store;
 mod process;
 mod telegram;
 
-use std::{error::Error, time::Instant};
+use std::time::Instant;
 
-use figures::{Times, syncs};
-use openclaw_core::{
-    ModelId,
-    bytes::Bytes,
-    http::Request,
-    http_client::HttpClient as _,
-    provider::{CallContext, ChatMessage, Completion, CompletionRequest, Provider as _},
+use openclaw_benches::{
+    Result,
+    figures::{Cpu, Times, rss_mb, syncs},
+    model, store,
 };
+use openclaw_core::{bytes::Bytes, http::Request, http_client::HttpClient as _};
 use openclaw_providers::{http::Reqwest, openai::OpenAi};
 use process::Daemon;
 use telegram::Telegram;
-
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -43,7 +31,7 @@ async fn main() -> Result<()> {
 
     println!("this machine");
     println!("  fdatasync of one page               {}", syncs(folder.path(), 500)?);
-    let call = model_alone(&base).await?;
+    let call = model::alone(&OpenAi::keyless(&base)?).await?;
     println!("  model call alone, over loopback     {call}");
     let send = send_alone(telegram.url()).await?;
     println!("  call of the fake Telegram alone     {send}");
@@ -59,9 +47,8 @@ async fn main() -> Result<()> {
         ready.add(Daemon::start(&binary, &home, &base, telegram.url()).await?.ready);
     }
     println!("  ready, new database                 {ready}");
-    let daemon =
-        Daemon::start(&binary, &folder.path().join("load"), &base, telegram.url()).await?;
-    let idle = daemon.rss_mb()?;
+    let daemon = Daemon::start(&binary, &folder.path().join("load"), &base, telegram.url()).await?;
+    let idle = rss_mb(&daemon.id()?)?;
     println!("  resident, idle                      {idle:.1} MB");
 
     telegram.turns(1, 60).await?;
@@ -77,13 +64,12 @@ async fn main() -> Result<()> {
         warm.p50() - parts,
         warm.p99() - parts
     );
-    let (cpu, began) = (daemon.cpu()?, Instant::now());
+    let (cpu, began) = (Cpu::start(&daemon.id()?)?, Instant::now());
     telegram.load(24, 350).await?;
     let turns = 24 * 350;
     let rate = f64::from(turns) / began.elapsed().as_secs_f64();
-    let each = (daemon.cpu()? - cpu).as_secs_f64() * 1e3 / f64::from(turns);
-    println!("  24 chats                            {rate:.0} turns/s   CPU of the daemon {each:.2} ms a turn");
-    println!("  resident after 9,480 turns          {:+.1} MB", daemon.rss_mb()? - idle);
+    println!("  24 chats                            {rate:.0} turns/s   {}", cpu.a_turn(turns)?);
+    println!("  resident after 9,480 turns          {:+.1} MB", rss_mb(&daemon.id()?)? - idle);
     match daemon.syncs(telegram.turns(1_000, 200)).await? {
         Some(count) => println!(
             "  one chat                            {:.2} commits a turn, each with its fdatasync",
@@ -99,20 +85,6 @@ async fn main() -> Result<()> {
     }
     server.kill().await?;
     Ok(())
-}
-
-/// The model call as the daemon makes it.
-async fn model_alone(base: &str) -> Result<Times> {
-    let provider = OpenAi::keyless(base)?;
-    let request = CompletionRequest::new(ModelId::new("default"), vec![ChatMessage::user("hello")]);
-    let mut times = Times::default();
-    for _ in 0..1_000 {
-        let began = Instant::now();
-        let stream = provider.stream(&CallContext::new(), &request).await?;
-        Completion::collect(stream, |_| {}).await?;
-        times.add(began.elapsed());
-    }
-    Ok(times)
 }
 
 /// A call of the fake Telegram by the client that the daemon has.

@@ -6,13 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use openclaw_benches::Result;
 use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
 };
-
-use crate::Result;
 
 /// Builds the daemon as people do, and says where it is.
 pub(crate) async fn build() -> Result<PathBuf> {
@@ -93,18 +92,10 @@ impl Daemon {
         Ok(Self { child, ready })
     }
 
-    fn id(&self) -> Result<u32> {
-        self.child.id().ok_or_else(|| "the daemon has ended".into())
-    }
-
-    /// The memory that it holds, in megabytes.
-    pub(crate) fn rss_mb(&self) -> Result<f64> {
-        crate::figures::rss_mb_of(&self.id()?.to_string())
-    }
-
-    /// The processor time that it took.
-    pub(crate) fn cpu(&self) -> Result<Duration> {
-        crate::figures::cpu_of(&self.id()?.to_string())
+    /// The number of the process, as text.
+    pub(crate) fn id(&self) -> Result<String> {
+        let id = self.child.id().ok_or("the daemon has ended")?;
+        Ok(id.to_string())
     }
 
     /// How often it flushes while `work` is done; `None` if nothing here can count that.
@@ -112,7 +103,7 @@ impl Daemon {
         &self,
         work: impl Future<Output = Result<impl Sized>>,
     ) -> Result<Option<u32>> {
-        let id = self.id()?.to_string();
+        let id = self.id()?;
         let counting = Command::new("strace")
             .args(["-f", "-q", "-e", "trace=fdatasync,fsync", "-p", &id])
             .stdout(Stdio::null())
@@ -125,7 +116,7 @@ impl Daemon {
             let (mut lines, mut count) = (lines.lines(), 0);
             while let Ok(Some(line)) = lines.next_line().await {
                 // A call that others interrupt has a line for its end, too.
-                count += u32::from(line.contains("sync(") );
+                count += u32::from(line.contains("sync("));
             }
             count
         });

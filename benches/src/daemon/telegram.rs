@@ -9,16 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use openclaw_benches::{
+    Result,
+    figures::Times,
+    http::{Asked, Connection},
+};
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
     sync::{Notify, mpsc},
-};
-
-use crate::{
-    Result,
-    figures::Times,
-    http::{Asked, Connection},
 };
 
 /// How many updates one poll takes at most.
@@ -52,7 +51,11 @@ impl Telegram {
             while let Ok((stream, _)) = listener.accept().await {
                 let telegram = telegram.clone();
                 // A client that goes away ends its connection, nothing else.
-                tokio::spawn(async move { drop(telegram.serve(Connection::new(stream)?).await) as Result<()> });
+                tokio::spawn(async move {
+                    if let Ok(connection) = Connection::new(stream) {
+                        let _ = telegram.serve(connection).await;
+                    }
+                });
             }
         });
         Ok(new)
@@ -79,7 +82,9 @@ impl Telegram {
         let method = asked.path.rsplit('/').next().unwrap_or_default();
         let arguments: Value = serde_json::from_slice(&asked.body).unwrap_or(Value::Null);
         Ok(match method {
-            "getMe" => json!({"id": 99, "is_bot": true, "first_name": "B", "username": "bench_bot"}),
+            "getMe" => {
+                json!({"id": 99, "is_bot": true, "first_name": "B", "username": "bench_bot"})
+            }
             "getUpdates" => self.updates(&arguments).await,
             "sendMessage" => {
                 let chat = arguments.get("chat_id").and_then(number).ok_or("no chat_id")?;
@@ -97,7 +102,9 @@ impl Telegram {
                 }
                 message
             }
-            "getWebhookInfo" => json!({"url": "", "has_custom_certificate": false, "pending_update_count": 0}),
+            "getWebhookInfo" => {
+                json!({"url": "", "has_custom_certificate": false, "pending_update_count": 0})
+            }
             _ => Value::Bool(true),
         })
     }
@@ -114,7 +121,12 @@ impl Telegram {
                 while state.updates.front().is_some_and(|(id, _)| *id < offset) {
                     state.updates.pop_front();
                 }
-                state.updates.iter().take(UPDATES_AT_ONCE).map(|(_, update)| update.clone()).collect()
+                state
+                    .updates
+                    .iter()
+                    .take(UPDATES_AT_ONCE)
+                    .map(|(_, update)| update.clone())
+                    .collect()
             };
             if !found.is_empty() {
                 return found.into();
@@ -163,7 +175,9 @@ impl Telegram {
         let tasks: Vec<_> = (0..people)
             .map(|number| {
                 let telegram = self.clone();
-                tokio::spawn(async move { telegram.turns(1_000_000 + people * 1_000 + number, each).await })
+                tokio::spawn(async move {
+                    telegram.turns(1_000_000 + people * 1_000 + number, each).await
+                })
             })
             .collect();
         for task in tasks {

@@ -215,6 +215,8 @@ impl Hub {
         F: Future<Output = ()> + Send + 'static,
     {
         let stopping = self.stopping.clone();
+        // Boxed: the block below would hold it twice, as what it captured and as what it waits for.
+        let task = Box::pin(task);
         self.tasks.spawn(async move {
             tokio::select! {
                 biased;

@@ -12,6 +12,7 @@ use super::{
     calls::{self, CallState, CallStep, Phase},
     entry::{Answer, AskedCall, Cause, Entry, Outcome},
     limits::Limits,
+    size::{message_size, value_size},
 };
 use crate::{
     access::Principal,
@@ -63,6 +64,7 @@ pub struct Session {
     seq: Seq,
     checkpoint: Seq,
     history: Vec<Arc<Message>>,
+    history_bytes: usize,
     context: Option<Label>,
     turn: Option<Turn>,
     detached: BTreeMap<ApprovalId, AskedCall>,
@@ -204,9 +206,9 @@ impl Turn {
         self.states.get(&call.seq)
     }
 
-    /// All that providers must be handed back.
-    pub(crate) fn states(&self) -> impl Iterator<Item = &ProviderState> {
-        self.states.values()
+    /// About how many bytes what providers must be handed back takes.
+    pub(crate) fn state_bytes(&self) -> usize {
+        self.states.values().map(|state| value_size(&state.data)).sum()
     }
 
     /// The calls in a phase, in order.
@@ -354,6 +356,11 @@ impl Session {
         &self.history
     }
 
+    /// About how much memory the history takes, in bytes.
+    pub(crate) fn history_bytes(&self) -> usize {
+        self.history_bytes
+    }
+
     /// The join of the labels of all that the history ever held, since `/new`.
     pub fn context(&self) -> Label {
         self.context.clone().unwrap_or_else(Label::neutral)
@@ -468,13 +475,15 @@ impl Session {
                     nonce: nonce.clone(),
                     seq,
                     checkpoint: Seq(seq.0.saturating_sub(1)),
-                    history: history.iter().cloned().map(Arc::new).collect(),
+                    history: Vec::new(),
+                    history_bytes: 0,
                     context: Some(context.clone()),
                     turn: None,
                     detached: asks.iter().map(|ask| (ask.approval.clone(), ask.clone())).collect(),
                     usage: *usage,
                     turns: *turns,
                 };
+                history.iter().for_each(|message| self.push(message.clone()));
             }
             Entry::Started { .. } => {
                 self.idle()?;
@@ -585,6 +594,7 @@ impl Session {
         let summary = Message::Note { parts: vec![summary.clone()] };
         self.context = Some(self.context().join(&summary.label()));
         self.history.splice(..dropped, std::iter::once(Arc::new(summary)).chain(kept));
+        self.history_bytes = self.history.iter().map(|message| message_size(message)).sum();
         Ok(())
     }
 
@@ -605,8 +615,11 @@ impl Session {
         self.turn.as_mut().ok_or_else(|| misfit("no turn is open"))
     }
 
-    fn push(&mut self, message: Message) {
-        self.context = Some(self.context().join(&message.label()));
+    fn push(&mut self, mut message: Message) {
+        let context = self.context().join(&message.label());
+        message.share_sources(&context);
+        self.context = Some(context);
+        self.history_bytes += message_size(&message);
         self.history.push(Arc::new(message));
     }
 

@@ -74,6 +74,8 @@ pub(super) fn reader(path: &Path) -> Result<Connection> {
     conn.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
     // Not a reader's to do.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
+    // Each commit makes a reader forget its pages, so many are of no use to it.
+    conn.pragma_update(None, "cache_size", "-512").map_err(failed)?;
     keep_statements(&conn)?;
     Ok(conn)
 }
@@ -232,7 +234,7 @@ fn settle(conn: &Connection, options: &Builder) -> Result<()> {
         ("journal_size_limit", "67108864"),
         ("secure_delete", "FAST"),
         ("temp_store", "MEMORY"),
-        ("cache_size", "-4096"),
+        ("cache_size", "-2048"),
     ] {
         conn.pragma_update(None, name, value).map_err(failed)?;
     }

@@ -126,7 +126,7 @@ impl OutboxStore for Sqlite {
     }
 
     async fn settle(&self, id: OutboundId, settlement: Settlement) -> Result<()> {
-        write(&self.0.jobs, move |tx| outbox::settle(tx, id, settlement)).await
+        write(&self.0.jobs, move |tx| outbox::settle(tx, id, settlement.clone())).await
     }
 
     async fn outbound(&self, key: &OutboundKey) -> Result<Option<OutboundRow>> {

@@ -193,7 +193,7 @@ impl Anthropic {
         let service = &self.service;
         let model = service.needed_model(request)?;
         let body = wire::body(request, model, &service.id, self.options)?;
-        let body = service.open(cx, "/v1/messages", &body.into(), "text/event-stream").await?;
+        let body = service.open(cx, "/v1/messages", body.into(), "text/event-stream").await?;
         let frames = events(body, cx.cancel.clone(), service.idle_timeout());
         let answer = stream::MessageAnswer::new(service.price(model), service.id.clone(), model);
         Ok(completion(answer, frames, service.clone()))

@@ -176,7 +176,7 @@ impl Ollama {
     /// The service refused or could not be reached.
     pub async fn pull(&self, cx: &CallContext, model: &str) -> Result<Pull> {
         let body = json!({"model": model, "stream": true});
-        let opened = self.service.open(cx, "/api/pull", &body, "application/x-ndjson").await;
+        let opened = self.service.open(cx, "/api/pull", body, "application/x-ndjson").await;
         let body = opened.map_err(|error| self.service.name(error))?;
         let frames = lines(body, cx.cancel.clone(), self.service.idle_timeout());
         Ok(Pull::new(frames, self.service.clone(), model.to_owned()))
@@ -190,7 +190,7 @@ impl Ollama {
         let service = &self.service;
         let model = service.needed_model(request)?;
         let body = wire::body(request, model, &service.id, &self.settings)?;
-        let opened = service.open(cx, "/api/chat", &body, "application/x-ndjson").await;
+        let opened = service.open(cx, "/api/chat", body, "application/x-ndjson").await;
         let body = opened.map_err(|error| explain(error, model))?;
         let frames = lines(body, cx.cancel.clone(), service.idle_timeout());
         let answer = stream::ChatAnswer::new(service.price(model), service.id.clone(), model);

@@ -175,7 +175,7 @@ impl OpenAi {
             // Others may refuse a field that they do not know.
             body.insert("prompt_cache_key".into(), session.into());
         }
-        let body = service.open(cx, path, &body.into(), "text/event-stream").await?;
+        let body = service.open(cx, path, body.into(), "text/event-stream").await?;
         let frames = events(body, cx.cancel.clone(), service.idle_timeout());
         let price = model.and_then(|model| service.price(model));
         Ok(match self.api {

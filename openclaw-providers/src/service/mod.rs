@@ -297,10 +297,13 @@ impl Service {
         &self,
         cx: &CallContext,
         path: &str,
-        body: &Value,
+        body: Value,
         media_type: &str,
     ) -> Result<Body> {
-        let request = self.request(Method::POST, path, written(body)?)?;
+        let text = written(&body)?;
+        // Only its text is kept while the answer is waited for: the tree takes many times as much.
+        drop(body);
+        let request = self.request(Method::POST, path, text)?;
         let mut response = tokio::select! {
             biased;
             () = cx.cancel.cancelled() => return Err(read::cancelled()),
