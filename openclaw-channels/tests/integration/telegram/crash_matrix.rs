@@ -5,7 +5,7 @@
 //! told of each point that the other one reaches, sends SIGKILL at the chosen one, and starts it again.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{BufRead as _, BufReader, Write as _},
     net::{TcpListener, TcpStream},
@@ -179,10 +179,31 @@ impl World {
         std::fs::read_to_string(self.role.path.with_extension("log")).unwrap_or_default()
     }
 
-    /// How many messages people see beyond one for each word, and how many were in doubt by the log.
+    /// How many messages people see once more, and how many were in doubt by the log.
     fn doubles(&self) -> (usize, usize) {
-        let doubled = self.seen().values().map(|times| times.saturating_sub(1)).sum();
+        let mut doubled = 0;
+        for chat in self.chats() {
+            let texts: Vec<String> = chat.bot_messages().into_iter().map(|one| one.text).collect();
+            doubled += texts.len() - texts.iter().collect::<BTreeSet<_>>().len();
+        }
         (doubled, self.log().matches(DOUBT).count())
+    }
+
+    /// The words that stand in messages that are not the same.
+    fn answered_anew(&self) -> Vec<&str> {
+        let anew = |(chat, word): &&(Chat, String)| {
+            let sign = format!("({word})");
+            let shown = chat.bot_messages().into_iter().map(|one| one.text);
+            shown.filter(|text| text.contains(&sign)).collect::<BTreeSet<_>>().len() > 1
+        };
+        self.said.iter().filter(anew).map(|(_, word)| word.as_str()).collect()
+    }
+
+    /// Each chat once.
+    fn chats(&self) -> Vec<Chat> {
+        let mut chats: Vec<Chat> = self.said.iter().map(|(chat, _)| chat.clone()).collect();
+        chats.dedup_by_key(|chat| chat.id());
+        chats
     }
 
     fn fail(&self, why: &str) -> ! {
@@ -285,6 +306,7 @@ fn kill_everywhere(mut world: World) {
         }
         round += 1;
     }
+    assert_eq!(world.answered_anew(), Vec::<&str>::new());
     let (doubled, logged) = world.doubles();
     eprintln!(
         "{}: {} points, {} kills, {at_points} of them at a point; of {} messages 0 lost, {doubled} doubled, \
