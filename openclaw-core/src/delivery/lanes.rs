@@ -305,6 +305,9 @@ impl Delivery {
         let performed = channel.perform(cx, &row.new.conversation, &action);
         match hub.faults.around(Act::Perform, performed).await {
             Ok(Sent::Yes(receipt)) => self.sent(hub, row, receipt).await,
+            Ok(Sent::Unknown(error)) if is_repeatable(&action) => {
+                self.again(hub, row, &error).await
+            }
             Ok(Sent::Unknown(error)) => self.unknown(hub, channel, cx, row, error).await,
             Err(error) => self.failed(hub, row, error).await,
         }
@@ -319,6 +322,9 @@ impl Delivery {
         row: &OutboundRow,
         sending: bool,
     ) -> Result<Option<Done>> {
+        if is_repeatable(&self.resolve_edit(hub, row).await?) {
+            return Ok(None);
+        }
         let age = hub.now().since(row.new.at);
         match channel.capabilities().delivery {
             Semantics::Keyed { window } if age <= window => Ok(None),
@@ -482,6 +488,11 @@ async fn message_of(hub: &Hub, key: &OutboundKey) -> Result<Option<MessageId>> {
         OutboundState::Sent { receipt } => receipt.messages.into_iter().next(),
         _ => None,
     }))
+}
+
+/// True if doing it twice is like doing it once, so that it does not matter whether it was done.
+fn is_repeatable(action: &Action) -> bool {
+    !matches!(action, Action::Send { .. })
 }
 
 fn backoff(attempt: u32) -> Duration {

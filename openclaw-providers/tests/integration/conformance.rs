@@ -43,7 +43,8 @@ async fn anthropic_keeps_the_contract() {
         let url = url.to_owned();
         move || {
             let thinking = Thinking::Enabled { budget_tokens: 2_000 };
-            Anthropic::new(key).base_url(&url).unwrap().thinking(thinking).unwrap()
+            let anthropic = Anthropic::new(key).base_url(&url).unwrap();
+            anthropic.model("claude-haiku-4-5").thinking(thinking).unwrap()
         }
     };
     let fixture = ProviderFixture::new("claude-haiku-4-5", at(&good.url, KEY))
@@ -64,7 +65,7 @@ async fn ollama_keeps_the_contract() {
     let nobody = Server::answering(|_| super::server::answer("403 Forbidden", "", "{}")).await;
     let at = |url: &str| {
         let url = url.to_owned();
-        move || Ollama::new(&url).unwrap()
+        move || Ollama::new(&url).unwrap().model("qwen3:8b")
     };
     let fixture = ProviderFixture::new("qwen3:8b", at(&good.url))
         .expecting("Hello, Ada.")
