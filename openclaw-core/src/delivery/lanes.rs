@@ -299,7 +299,7 @@ impl Delivery {
         }
         let action = self.resolve_edit(hub, row).await?;
         self.0.pacer.pace(&row.new.conversation, &channel.capabilities().rates).await;
-        if channel.capabilities().delivery == Semantics::Blind {
+        if channel.capabilities().delivery == Semantics::Blind && !is_repeatable(&action) {
             hub.faults.around(Act::Claim, hub.store.claim(row.id, hub.now())).await?;
         }
         let performed = channel.perform(cx, &row.new.conversation, &action);
