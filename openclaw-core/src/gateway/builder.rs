@@ -8,7 +8,8 @@ use std::{
 
 use super::{
     Binding, Directory, Gateway, Hub, IntoChannel, IntoProvider, IntoStore,
-    compose::{AddedTool, Composed, Stated, compose},
+    compose::{Composed, Stated, compose},
+    equip::AddedTool,
 };
 use crate::{
     access::Access,

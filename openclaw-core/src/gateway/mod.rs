@@ -9,6 +9,7 @@ mod commands;
 mod compose;
 mod directory;
 mod door;
+mod equip;
 mod handle;
 mod hub;
 mod ingress;
