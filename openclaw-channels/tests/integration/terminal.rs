@@ -157,6 +157,12 @@ async fn the_terminal_conforms() {
         "reacts",
         "types_without_a_message",
         "conversations_at_once_do_not_mix",
+        "a_webhook_is_taken_in",
+        "a_forged_webhook_is_refused_unread",
+        "a_webhook_is_answered_only_when_it_was_accepted",
+        "a_webhook_that_comes_again_keeps_its_key",
+        "fetches_media_whole_or_not_at_all",
+        "a_probe_tells_good_credentials_from_bad",
     ];
     assert_eq!(skipped, expected);
 }

@@ -8,7 +8,8 @@ use std::{
 
 use super::{
     Binding, Directory, Gateway, Hub, IntoChannel, IntoProvider, IntoStore,
-    compose::{AddedTool, Composed, Stated, compose, refusal},
+    compose::{Composed, Stated, compose, refusal},
+    equip::AddedTool,
 };
 use crate::{
     access::Access,

@@ -79,7 +79,7 @@ impl Gateway {
         self.hub.stopping.cancel();
         self.hub.tasks.close();
         let _ = tokio::time::timeout(Duration::from_secs(5), self.hub.tasks.wait()).await;
-        let _ = tokio::time::timeout(Duration::from_secs(5), self.hub.boxes.reap()).await;
+        self.hub.boxes.reap().await;
         Ok(())
     }
 }

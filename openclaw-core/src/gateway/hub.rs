@@ -30,7 +30,7 @@ use crate::{
     fault::{Act, Faults},
     id::{AccountId, Conversation, NodeId, OutboundKey, SessionKey, TurnId},
     message::{Action, Content},
-    sandbox::OpenBoxes,
+    sandbox::{OpenBoxes, patiently},
     session::{self, Began},
     store::{AcceptLimits, InputId, NewOutbound, RecordKey, RecordStore, RecordWrite, Store},
     time::{Cancel, Sources, Timestamp},
@@ -443,7 +443,7 @@ impl Hub {
     /// Ends what dead processes left in the sandbox. Without its engine, calls will fail, and say so.
     pub(crate) async fn reap_abandoned(&self) {
         let Some(sandbox) = self.plan().sandbox.clone() else { return };
-        match sandbox.reap_abandoned().await {
+        match patiently(sandbox.reap_abandoned()).await {
             Ok(0) => {}
             Ok(boxes) => tracing::info!(boxes, "ended boxes that a dead process left"),
             Err(error) => tracing::warn!(error = ?error, "the sandbox cannot be used"),

@@ -7,7 +7,8 @@ use std::{
 
 use super::{
     GatewayBuilder,
-    compose::{AddedTool, Confined, Stated},
+    compose::Stated,
+    equip::{AddedTool, Confined},
 };
 use crate::{
     channel::Channel,

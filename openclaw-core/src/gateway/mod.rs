@@ -10,6 +10,7 @@ mod commands;
 mod compose;
 mod directory;
 mod door;
+mod equip;
 mod handle;
 mod hub;
 mod ingress;

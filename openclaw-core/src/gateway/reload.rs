@@ -120,6 +120,7 @@ impl Hub {
                 self.listen(channel);
             }
         }
+        self.reap_abandoned().await;
         tracing::info!("the gateway has reloaded");
     }
 }

@@ -23,7 +23,7 @@ pub use limits::{DEFAULT_OUTPUT, DEFAULT_TIME, Limits, MAX_OUTPUT, MAX_TIME};
 pub use path::{MAX_PATH_BYTES, SandboxPath};
 pub use tool::ToolSandbox;
 
-pub(crate) use tool::OpenBoxes;
+pub(crate) use tool::{OpenBoxes, patiently};
 
 use crate::error::{Error, Result};
 

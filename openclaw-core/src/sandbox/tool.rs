@@ -20,6 +20,17 @@ use crate::{
     time::Cancel,
 };
 
+/// How long a gateway waits for a box to be ended.
+const REAP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits for what ends boxes, and not for ever: an engine may hang.
+pub(crate) async fn patiently<T>(reap: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(REAP_PATIENCE, reap).await.unwrap_or_else(|_| {
+        let text = format!("the sandbox's engine did not answer within {REAP_PATIENCE:?}");
+        Err(Error::new(ErrorKind::Timeout, text))
+    })
+}
+
 /// The boxes that a gateway had made, and which it has ended again when it shuts down.
 #[derive(Clone, Default)]
 pub(crate) struct OpenBoxes(Arc<Mutex<BTreeMap<String, OpenBox>>>);
@@ -37,7 +48,7 @@ impl OpenBoxes {
     pub(crate) async fn reap(&self) {
         let open = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let reaps = open.into_values().map(|(sandbox, lease)| async move {
-            if let Err(error) = sandbox.reap(&lease).await {
+            if let Err(error) = patiently(sandbox.reap(&lease)).await {
                 tracing::warn!(lease = lease.id, error = ?error, "a box could not be ended");
             }
         });
@@ -145,7 +156,7 @@ impl ToolSandbox {
 
     /// Ends the box.
     pub(crate) async fn reap(&self) -> Result<()> {
-        self.sandbox.reap(&self.lease).await
+        patiently(self.sandbox.reap(&self.lease)).await
     }
 }
 

@@ -5,6 +5,7 @@ mod context;
 mod controls;
 mod input;
 mod log;
+mod means;
 mod media;
 mod model;
 mod run;

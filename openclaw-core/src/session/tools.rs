@@ -7,8 +7,6 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{approvals::Ask, media::keep_all, run::Run};
 use crate::{
-    access::Principal,
-    egress::ToolHttp,
     error::{Error, Result},
     event::EventKind,
     fault::{Act, Faults},
@@ -16,15 +14,10 @@ use crate::{
     hook::{HookContext, Verdict as HookVerdict},
     id::{AccountId, CallId, OutboundKey},
     label::Label,
-    memory::Scope,
     message::{Call, Content, Part},
     policy::{Decision, Facts, Permit, Verdict, decide, redeem},
-    sandbox::{Lease, ToolSandbox},
     time::Cancel,
-    tool::{
-        Capability, Confinement, Means, Outgoing, Tool, ToolContext, ToolEnvironment, ToolMemory,
-        ToolOutput,
-    },
+    tool::{Capability, Outgoing, Tool, ToolContext, ToolMemory, ToolOutput},
     turn::{CallDecision, DEFAULT_TOOL_TIMEOUT, Entry},
 };
 
@@ -170,9 +163,7 @@ impl Run<'_> {
                 .turn()
                 .and_then(|turn| turn.effect(id))
                 .is_some_and(crate::tool::Effect::is_repeatable);
-            let plan = agent.tools.get(&call.tool);
-            let permit = plan.map(|plan| (plan, self.permit(plan, &call)));
-            let Some((plan, Decision::Allow(permit))) = permit else {
+            let Some(plan) = agent.tools.get(&call.tool) else {
                 self.finished(ToolEnd::of(id, Ended::Unknown))?;
                 continue;
             };
@@ -183,6 +174,10 @@ impl Run<'_> {
                 self.finished(ToolEnd::of(id, result))?;
                 continue;
             }
+            let Decision::Allow(permit) = self.permit(plan, &call) else {
+                self.finished(ToolEnd::of(id, Ended::Unknown))?;
+                continue;
+            };
             if repeatable {
                 self.record(Entry::ToolStarted { call: id })?;
                 self.flush().await?;
@@ -374,73 +369,6 @@ impl Run<'_> {
             }
         }
         Ok(None)
-    }
-
-    /// The box of this history that tools of this kind share.
-    fn sandbox(&self, plan: &ToolPlan) -> Option<ToolSandbox> {
-        if plan.spec.confinement == Confinement::InProcess {
-            return None;
-        }
-        let sandbox = self.plan.sandbox.clone()?;
-        let history = self.session.id().map(ToString::to_string).unwrap_or_default();
-        let lease = Lease::new(&format!("{}\0{history}", self.key), plan.spec.sandbox.clone());
-        Some(ToolSandbox::new(sandbox, lease, self.hub.boxes.clone()))
-    }
-
-    /// Ends what an earlier call of the tool may have left at work.
-    async fn reap(&self, plan: &ToolPlan) -> Result<()> {
-        match self.sandbox(plan) {
-            Some(sandbox) => sandbox.reap().await,
-            None => Ok(()),
-        }
-    }
-
-    fn means(&self, plan: &ToolPlan, label: &Label, principal: &Principal) -> Means {
-        let http = match plan.spec.confinement {
-            Confinement::Sealed => ToolHttp::Sealed,
-            Confinement::InProcess | Confinement::Connected => self.plan.tool_http.clone(),
-        };
-        let memory = self.plan.memory.as_ref().map(|memory| {
-            ToolMemory::new(
-                Arc::clone(memory),
-                Scope::of(self.agent.agent.id.clone(), principal),
-                Arc::clone(&self.hub.sources.clock),
-                plan.spec.output.join(label),
-                plan.spec.output.confidentiality,
-            )
-        });
-        Means { http, sandbox: self.sandbox(plan), memory, secrets: Arc::clone(&plan.secrets) }
-    }
-
-    /// The context of a call, and the memory in it.
-    fn tool_context(
-        &self,
-        call: &Call,
-        plan: &ToolPlan,
-        permit: Permit,
-    ) -> Result<(ToolContext, Option<ToolMemory>)> {
-        let (events, key, turn) =
-            (self.hub.events.clone(), self.key.clone(), self.session.turn().map(|turn| turn.id()));
-        let turn_state =
-            self.session.turn().ok_or_else(|| Error::internal("a call without a turn"))?;
-        let context = self.session.context();
-        let means = self.means(plan, &context, turn_state.principal());
-        let memory = means.memory.clone();
-        let environment = ToolEnvironment {
-            session: self.key.clone(),
-            principal: turn_state.principal().clone(),
-            context,
-            means,
-            attributes: Arc::clone(turn_state.attributes()),
-            state: Arc::clone(&self.plan.state),
-            clock: Arc::clone(&self.hub.sources.clock),
-            progress: Arc::new(move |call, text: &str| {
-                events.emit(&key, turn, EventKind::ToolProgress { call, text: text.to_owned() });
-            }),
-        };
-        let timeout = plan.spec.timeout.unwrap_or(DEFAULT_TOOL_TIMEOUT);
-        let cx = permit.into_context(call, environment, self.cancel.child(), timeout)?;
-        Ok((cx, memory))
     }
 
     fn launch(&mut self, call: &Call, plan: &ToolPlan, permit: Permit) -> Result<()> {

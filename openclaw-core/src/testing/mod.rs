@@ -16,6 +16,7 @@ mod provider_faulty;
 pub mod sandbox;
 mod sandbox_double;
 mod sandbox_faulty;
+mod sandbox_script;
 pub mod scripted;
 pub mod store;
 pub mod suite;

@@ -11,8 +11,9 @@ use futures_util::future::join_all;
 
 use super::{Suite, Verdict};
 pub use super::{
-    sandbox_double::{CommandCall, CommandScript, SandboxDouble},
+    sandbox_double::SandboxDouble,
     sandbox_faulty::{SandboxFault, SandboxFaultFixture},
+    sandbox_script::{CommandCall, CommandScript},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
