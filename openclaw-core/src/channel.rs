@@ -31,7 +31,8 @@ use crate::{
 /// - **Retries.** Never here: the error's advice says whether another try helps; delivery tries.
 /// - **Capabilities.** Nothing that [`capabilities`](Self::capabilities) lacks is ever asked for.
 /// - **Cancel safety.** `run` may be dropped at any await point; what was not accepted is heard again.
-///   `perform` is not dropped while the process lives; if it dies, the outcome is unknown.
+///   `perform` is not dropped while the process lives, also when the gateway stops; if it dies, the
+///   outcome is unknown.
 /// - **Concurrency.** `perform` is called for several conversations at once, for one conversation one
 ///   after the other, and possibly before `run` was first polled.
 #[async_trait]
