@@ -19,7 +19,7 @@ use crate::{
     message::{Action, Content, Receipt, Sent},
     session::Input,
     store::{NewInput, OutboundId, OutboundRow, OutboundState, Settlement},
-    time::Timestamp,
+    time::{Cancel, Timestamp},
 };
 
 /// How long delivery of a message is tried.
@@ -143,7 +143,10 @@ impl Delivery {
                 notify
             };
             let (delivery, weak) = (self.clone(), Arc::downgrade(&hub));
-            hub.spawn(async move { delivery.run_lane(&weak, lane, &notify).await });
+            // Not dropped when the gateway stops: the lane ends itself then, between two actions.
+            let stopping = hub.stopping.clone();
+            hub.tasks
+                .spawn(async move { delivery.run_lane(&weak, lane, &notify, &stopping).await });
         }
     }
 
@@ -165,7 +168,8 @@ impl Delivery {
         let plan = hub.plan();
         let Some(channel) = plan.channels.get(&to.account).map(Arc::clone) else { return };
         let (cx, to, faults) = (hub.channel_context(&to.account), to.clone(), hub.faults.clone());
-        hub.spawn(async move {
+        // Not dropped when the gateway stops: an action that has begun ends.
+        hub.tasks.spawn(async move {
             let shown = channel.perform(&cx, &to, &action);
             let shown = faults.around(Act::ShowTyping, shown);
             if let Err(error) = shown.await {
@@ -174,10 +178,16 @@ impl Delivery {
         });
     }
 
-    async fn run_lane(&self, hub: &Weak<Hub>, lane: Conversation, notify: &Notify) {
+    async fn run_lane(
+        &self,
+        hub: &Weak<Hub>,
+        lane: Conversation,
+        notify: &Notify,
+        stopping: &Cancel,
+    ) {
         let mut failures = 0_u32;
         loop {
-            let Some(hub) = hub.upgrade() else { return };
+            let Some(hub) = hub.upgrade().filter(|_| !stopping.is_cancelled()) else { return };
             let pause = match self.drain_lane(&hub, &lane).await {
                 Ok(Some(pause)) => Some(pause),
                 Ok(None) => {
@@ -193,7 +203,11 @@ impl Delivery {
             drop(hub);
             match pause {
                 // Nothing that arrives meanwhile may overtake what waits.
-                Some(pause) => tokio::time::sleep(pause).await,
+                Some(pause) => tokio::select! {
+                    biased;
+                    () = stopping.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
+                },
                 None => {
                     let mut lanes = lock(&self.0.lanes);
                     use futures_util::FutureExt as _;
@@ -228,6 +242,9 @@ impl Delivery {
             // What is committed after this wakes the lane again.
             let mut drained = rows.len() < ROWS_AT_ONCE;
             for row in rows {
+                if hub.stopping.is_cancelled() {
+                    return Ok(None);
+                }
                 let done = self.deliver(hub, channel.as_ref(), &cx, &row).await;
                 if done.is_err() {
                     // It may have been sent, and its receipt not stored.
@@ -242,6 +259,9 @@ impl Delivery {
                         break;
                     }
                 }
+            }
+            if hub.stopping.is_cancelled() {
+                return Ok(None);
             }
             if drained {
                 let growing = lock(&self.0.growing).remove(lane);
@@ -261,7 +281,10 @@ impl Delivery {
         text: String,
     ) -> Result<()> {
         let Some(message) = message_of(hub, key).await? else { return Ok(()) };
-        self.0.pacer.pace(lane, &channel.capabilities().rates).await;
+        self.pace(hub, lane, channel).await;
+        if hub.stopping.is_cancelled() {
+            return Ok(());
+        }
         let action = Action::Edit { message, content: vec![Content::text(text)] };
         let shown = hub.faults.around(Act::ShowGrowing, channel.perform(cx, lane, &action));
         if let Err(error) = shown.await {
@@ -298,7 +321,10 @@ impl Delivery {
             }
         }
         let action = self.resolve_edit(hub, row).await?;
-        self.0.pacer.pace(&row.new.conversation, &channel.capabilities().rates).await;
+        self.pace(hub, &row.new.conversation, channel).await;
+        if hub.stopping.is_cancelled() {
+            return Ok(Done::Later(Duration::ZERO));
+        }
         if channel.capabilities().delivery == Semantics::Blind && !is_repeatable(&action) {
             hub.faults.around(Act::Claim, hub.store.claim(row.id, hub.now())).await?;
         }
@@ -468,6 +494,15 @@ impl Delivery {
             Some(message) => Action::Edit { message, content },
             None => Action::Send { key: row.new.key.clone(), content, reply_to: None },
         })
+    }
+
+    /// Waits until the account may send there, or until the gateway stops.
+    async fn pace(&self, hub: &Hub, to: &Conversation, channel: &dyn Channel) {
+        tokio::select! {
+            biased;
+            () = hub.stopping.cancelled() => {}
+            () = self.0.pacer.pace(to, &channel.capabilities().rates) => {}
+        }
     }
 
     fn emit(&self, hub: &Hub, row: &OutboundRow, kind: EventKind) {

@@ -17,7 +17,7 @@ use crate::{
     provider::{
         CallContext, Completion, CompletionEvent, CompletionRequest, FinishReason, ToolCall,
     },
-    turn::Entry,
+    turn::{Entry, Step},
 };
 
 /// How often a prompt that was too long for the model is made shorter and sent again.
@@ -41,12 +41,13 @@ impl Run<'_> {
         loop {
             if context::request_tokens(&request) > budget && compactions < MAX_COMPACTIONS {
                 compactions += 1;
-                if self.compact(&request, budget).await? {
+                let compacted = self.compact(&request, budget).await?;
+                if self.is_over() {
+                    return Ok(());
+                }
+                if compacted {
                     request = context::request(&self.session, &self.agent, &self.files);
                     continue;
-                }
-                if self.is_ending() {
-                    return Ok(());
                 }
             }
             match self.complete(&request, true).await? {
@@ -60,8 +61,12 @@ impl Run<'_> {
                     self.emit(EventKind::TextReset);
                     budget = context::request_tokens(&request).min(budget) / 2;
                     compactions += 1;
-                    if !self.compact(&request, budget).await? {
-                        return if self.is_ending() { Ok(()) } else { self.failed(&error) };
+                    let compacted = self.compact(&request, budget).await?;
+                    if self.is_over() {
+                        return Ok(());
+                    }
+                    if !compacted {
+                        return self.failed(&error);
                     }
                     request = context::request(&self.session, &self.agent, &self.files);
                 }
@@ -161,6 +166,11 @@ impl Run<'_> {
 
     fn is_ending(&self) -> bool {
         self.session.turn().is_some_and(|turn| turn.is_ending())
+    }
+
+    /// Whether the model is not to be called any more: a summary may have used up what a turn may use.
+    fn is_over(&self) -> bool {
+        !matches!(self.session.step(), Step::CallModel)
     }
 
     fn replied(&mut self, completion: Completion) -> Result<()> {

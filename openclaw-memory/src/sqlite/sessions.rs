@@ -317,10 +317,32 @@ pub(super) fn erase(tx: &mut Tx<'_>, session: &SessionKey, from: Seq, to: Seq) -
         [from, to],
     );
     let sent = outbox::erase(tx, session);
+    let scrubbed = scrub(tx);
     secure("FAST")?;
     let (erased, sent) = (erased? as u64, sent?);
+    scrubbed?;
     tx.counters.erased |= erased > 0 || sent > 0;
     Ok(erased)
+}
+
+/// Overwrites the pages that are free: former versions of rows stand there. Only while deleting is
+/// secure, so that what overwrites them is free again without a trace.
+fn scrub(tx: &Tx<'_>) -> Result<()> {
+    /// Of a page, less what belongs to SQLite.
+    const ROOM: i64 = 4_000;
+    const PAGES_A_ROW: i64 = 256;
+    tx.execute("CREATE TABLE scrub (zeros BLOB NOT NULL)", [])?;
+    loop {
+        let free: i64 =
+            tx.conn.pragma_query_value(None, "freelist_count", |row| row.get(0)).map_err(failed)?;
+        if free == 0 {
+            break;
+        }
+        let bytes = (free - 1).clamp(1, PAGES_A_ROW) * ROOM;
+        tx.execute("INSERT INTO scrub VALUES (zeroblob(?1))", [bytes])?;
+    }
+    tx.execute("DROP TABLE scrub", [])?;
+    Ok(())
 }
 
 fn session_id(conn: &Connection, session: &SessionKey) -> Result<Option<i64>> {

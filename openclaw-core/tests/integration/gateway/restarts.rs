@@ -1,15 +1,19 @@
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use openclaw_core::{
     agent::Agent,
     policy::Permission,
     provider::{ChatMessage, CompletionRequest, ProviderState},
-    store::InMemory,
-    testing::{Scripted, scripted::Step},
+    store::{InMemory, OutboxStore as _},
+    testing::{Act, FaultPoint, Loopback, Scripted, scripted::Step},
     tool::{Effect, ToolSpec, tool_fn_with},
     turn::{MAX_ATTEMPTS, Outcome},
 };
 use serde_json::json;
+use tokio::sync::Notify;
 
 use super::{
     Count,
@@ -58,6 +62,37 @@ async fn a_session_that_another_process_went_on_with_is_read_afresh() {
     let requests = script.requests();
     assert_eq!(requests.len(), 3);
     assert_eq!(requests[2].messages.len(), 5, "{}", said(&requests[2]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_send_under_way_ends_although_the_gateway_is_dropped() {
+    let (store, chat) = (InMemory::new(), Loopback::new());
+    let sending = Arc::new(Notify::new());
+    let begun = Arc::clone(&sending);
+    let gateway = builder(&Scripted::replies(["hello", "never"]), &store)
+        .channel(chat.clone())
+        .faults(move |point| {
+            if point == FaultPoint::Before(Act::Perform) {
+                begun.notify_one();
+            }
+        })
+        .start()
+        .await
+        .unwrap();
+    chat.hold();
+    let me = chat.person("me");
+    me.send("hi");
+    sending.notified().await;
+    drop(gateway);
+    chat.release();
+    let minute = Duration::from_secs(60);
+    let shown = tokio::time::timeout(minute, chat.next_message(me.conversation())).await;
+    assert_eq!(shown.expect("the send was cut off").text(), "hello");
+    // And what came of it is kept.
+    let account = me.conversation().account.clone();
+    while !store.lanes(&account).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

@@ -7,8 +7,12 @@ use std::{
 };
 
 use openclaw_core::{
-    AccountId, Conversation, Error, ErrorKind, EventKey, OutboundKey, Result, Retry, async_trait,
-    channel::{Accepted, Capabilities, Channel, ChannelContext, Delivery, Extras, Lookup},
+    AccountId, Conversation, Error, ErrorKind, EventKey, MessageId, OutboundKey, Result, Retry,
+    async_trait,
+    channel::{
+        Accepted, Capabilities, Channel, ChannelContext, Delivery, Extras, Lookup, TextLimit,
+        TextUnit,
+    },
     message::{Action, Content, Inbound, InboundKind, Receipt, Sender, Sent, plain_text},
 };
 use tokio::{sync::Notify, time::Instant};
@@ -69,6 +73,10 @@ impl Platform {
         capabilities.edit = true;
         capabilities.typing = true;
         capabilities.buttons = true;
+        if world.chance(3) {
+            // What is longer comes in pieces.
+            capabilities.max_text = TextLimit { units: 200, unit: TextUnit::Chars };
+        }
         Arc::new(Self {
             account: account.parse().unwrap(),
             capabilities,
@@ -78,22 +86,36 @@ impl Platform {
         })
     }
 
-    /// Somebody says something after `pause`.
-    pub(super) fn say(&self, place: &Conversation, who: &str, text: &str, pause: Duration) {
-        self.push(place, who, InboundKind::Message, text, pause);
+    /// Somebody says something after `pause`. The message's id.
+    pub(super) fn say(
+        &self,
+        place: &Conversation,
+        who: &str,
+        text: &str,
+        pause: Duration,
+    ) -> MessageId {
+        self.push(place, who, InboundKind::Message, text, pause)
     }
 
-    fn push(
+    /// Somebody says something, or does something about what was said.
+    pub(super) fn push(
         &self,
         place: &Conversation,
         who: &str,
         kind: InboundKind,
         text: &str,
         pause: Duration,
-    ) {
+    ) -> MessageId {
         let mut state = self.state.lock().unwrap();
         state.ids += 1;
-        let key = EventKey::message(&place.to_string(), &format!("in{}", state.ids));
+        let (chat, id) = (place.to_string(), format!("in{}", state.ids));
+        let key = match &kind {
+            InboundKind::Edit { of } => EventKey::edit(&chat, of.as_str(), &id),
+            InboundKind::Delete { .. } | InboundKind::Reaction { .. } => {
+                EventKey::event(&format!("{chat} {id}"))
+            }
+            _ => EventKey::message(&chat, &id),
+        };
         let sender = Sender { id: who.into(), name: None };
         let command = text.starts_with('/') || matches!(kind, InboundKind::Button { .. });
         let content = if text.is_empty() { vec![] } else { vec![text] };
@@ -106,6 +128,7 @@ impl Platform {
         queue.push_back(Said { inbound, at, acked: false });
         drop(state);
         self.changed.notify_one();
+        MessageId::new(id)
     }
 
     /// True if everything that was said was taken.

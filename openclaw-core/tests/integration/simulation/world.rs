@@ -185,6 +185,15 @@ impl Life {
         }
     }
 
+    /// The end of it, whatever steps are left; in calm times nothing is.
+    pub(super) async fn crash(&self, what: &str) {
+        if !self.dead.load(Ordering::SeqCst) && !self.world.is_calm() {
+            self.world.log(format!("crash at {what}"));
+            self.end();
+        }
+        self.step(what).await;
+    }
+
     /// Something outside is asked: that may take time, fail, or be the end.
     pub(super) async fn before(&self, what: &str) -> Result<()> {
         self.step(what).await;
