@@ -175,10 +175,11 @@ impl Builder {
         // Above all epochs of earlier openings; 2^32 leases fit between two.
         let leases = Arc::new(Mutex::new(LeaseTable::starting_after(opened.opens << 32)));
         let (checkpoint, wanted) = mpsc::sync_channel(1);
-        let beside = path.clone();
+        let checkpointing = writer::Checkpointing::default();
+        let (beside, alone) = (path.clone(), Arc::clone(&checkpointing));
         thread::Builder::new()
             .name("sqlite-checkpoint".into())
-            .spawn(move || writer::checkpoints(&beside, &wanted))
+            .spawn(move || writer::checkpoints(&beside, &wanted, &alone))
             .kind(ErrorKind::Unavailable)?;
         let folder = self.blobs.unwrap_or_else(|| {
             let mut name = path.clone().into_os_string();
@@ -186,7 +187,8 @@ impl Builder {
             name.into()
         });
         let blobs = FileBlobs::new(folder, self.max_blob_bytes).with_clock(Arc::clone(&self.clock));
-        let writer = Writer::new(opened, Arc::clone(&leases), self.clock, checkpoint)?;
+        let lent = Arc::clone(&leases);
+        let writer = Writer::new(opened, lent, self.clock, checkpoint, checkpointing)?;
         let (found, checked) = watch::channel(None);
         if unclean {
             let path = path.clone();

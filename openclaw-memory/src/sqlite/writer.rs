@@ -31,9 +31,9 @@ use super::{
 
 /// Most calls of one transaction; the rest is the next one.
 const MOST_CALLS: usize = 4_096;
-/// After how many pages in the log a checkpoint is made beside the writer: about as many as one block
-/// of the log's index holds. Each page that was written many times since is written to the file once.
-const CHECKPOINT_PAGES: i32 = 4_000;
+/// After how many pages in the log a checkpoint is made beside the writer. Closing makes one of what is
+/// left, and whoever opens the file next waits for that.
+const CHECKPOINT_PAGES: i32 = 1_000;
 /// Pages in the log at which the writer waits until it is emptied: 64 MiB.
 const CAP_PAGES: i32 = 16_384;
 
@@ -151,12 +151,17 @@ pub(super) async fn write<T: Send + 'static>(
     answered.await.unwrap_or_else(|_| Err(closed()))
 }
 
+/// Held while a checkpoint is made. SQLite does not wait for one that another connection makes: asked
+/// for a second one it does nothing.
+pub(super) type Checkpointing = Arc<Mutex<()>>;
+
 pub(super) struct Writer {
     opened: Opened,
     counters: Counters,
     leases: Arc<Mutex<LeaseTable>>,
     clock: Arc<dyn Clock>,
     checkpoints: SyncSender<()>,
+    checkpointing: Checkpointing,
     /// Pages in the log after the last commit.
     log_pages: Arc<AtomicI32>,
     /// Pages in the log at which the next checkpoint is made. While the log is written to without a
@@ -170,6 +175,7 @@ impl Writer {
         leases: Arc<Mutex<LeaseTable>>,
         clock: Arc<dyn Clock>,
         checkpoints: SyncSender<()>,
+        checkpointing: Checkpointing,
     ) -> Result<Self> {
         let counters = sessions::counters(&opened.conn)?;
         let log_pages = Arc::new(AtomicI32::new(0));
@@ -185,6 +191,7 @@ impl Writer {
             leases,
             clock,
             checkpoints,
+            checkpointing,
             log_pages,
             next_checkpoint: CHECKPOINT_PAGES,
         })
@@ -231,7 +238,7 @@ impl Writer {
             Err(_) => done.extend(calls.drain(..)),
         }
         if std::mem::take(&mut self.counters.erased)
-            && let Err(error) = checkpoint(&self.opened.conn, "TRUNCATE")
+            && let Err(error) = self.checkpoint("TRUNCATE")
         {
             tracing::warn!(%error, "what was erased stays in the log until it is next emptied");
         }
@@ -300,19 +307,23 @@ impl Writer {
             self.next_checkpoint = CHECKPOINT_PAGES;
         }
         if pages >= CAP_PAGES {
-            let _ = checkpoint(&self.opened.conn, "RESTART");
+            let _ = self.checkpoint("RESTART");
         } else if pages >= self.next_checkpoint {
             self.next_checkpoint = pages + CHECKPOINT_PAGES;
             if let Err(TrySendError::Disconnected(())) = self.checkpoints.try_send(()) {
-                let _ = checkpoint(&self.opened.conn, "PASSIVE");
+                let _ = self.checkpoint("PASSIVE");
             }
         }
+    }
+
+    fn checkpoint(&self, mode: &str) -> rusqlite::Result<()> {
+        checkpoint(&self.opened.conn, &self.checkpointing, mode)
     }
 
     fn close(self) {
         let Opened { conn, lock, .. } = self.opened;
         let marked = conn.execute("UPDATE meta SET value = 1 WHERE name = 'clean'", []);
-        let emptied = checkpoint(&conn, "TRUNCATE");
+        let emptied = checkpoint(&conn, &self.checkpointing, "TRUNCATE");
         if let Some(error) = marked.err().or(emptied.err()) {
             tracing::warn!(%error, "the database was not closed cleanly; it will be checked when it is opened");
         }
@@ -334,12 +345,13 @@ fn again(error: &Error) -> Error {
     Error::new(error.kind(), error.to_string()).with_retry(error.retry())
 }
 
-fn checkpoint(conn: &Connection, mode: &str) -> rusqlite::Result<()> {
+fn checkpoint(conn: &Connection, alone: &Mutex<()>, mode: &str) -> rusqlite::Result<()> {
+    let _alone = alone.lock().unwrap_or_else(PoisonError::into_inner);
     conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))
 }
 
 /// Makes checkpoints when it is told to, until nobody can tell it.
-pub(super) fn checkpoints(path: &Path, wanted: &Receiver<()>) {
+pub(super) fn checkpoints(path: &Path, wanted: &Receiver<()>, checkpointing: &Mutex<()>) {
     let conn = match Connection::open(path) {
         Ok(conn) => conn,
         Err(error) => {
@@ -348,7 +360,7 @@ pub(super) fn checkpoints(path: &Path, wanted: &Receiver<()>) {
         }
     };
     while wanted.recv().is_ok() {
-        if let Err(error) = checkpoint(&conn, "PASSIVE") {
+        if let Err(error) = checkpoint(&conn, checkpointing, "PASSIVE") {
             tracing::warn!(%error, "a checkpoint failed; the log grows until one succeeds");
         }
     }
