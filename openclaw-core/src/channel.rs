@@ -339,7 +339,7 @@ impl ChannelContext {
     /// The HTTP client of the gateway.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) if the application gave none.
+    /// [`ErrorKind::InvalidConfig`] if the application gave none.
     pub fn http(&self) -> Result<&dyn HttpClient> {
         self.http.as_deref().ok_or_else(|| {
             Error::config("no HTTP client: add one with `Gateway::builder().http(..)`")
