@@ -3,6 +3,7 @@
 use std::{
     process::Stdio,
     sync::atomic::{AtomicUsize, Ordering},
+    time::Instant,
 };
 
 use tokio::{
@@ -11,13 +12,19 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::Result;
+use openclaw_core::{
+    ModelId,
+    provider::{CallContext, ChatMessage, Completion, CompletionRequest, Provider as _},
+};
+use openclaw_providers::openai::OpenAi;
+
+use crate::{Result, figures::Times, http::Connection};
 
 /// The smallest prompt that was asked, in bytes: that of a first "hello".
 static SMALLEST: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 /// Starts the server as a process and returns its base URL.
-pub(crate) async fn spawn() -> Result<(Child, String)> {
+pub async fn spawn() -> Result<(Child, String)> {
     let mut child = Command::new(std::env::current_exe()?)
         .arg("model")
         .stdout(Stdio::piped())
@@ -30,7 +37,7 @@ pub(crate) async fn spawn() -> Result<(Child, String)> {
 }
 
 /// Serves until it is killed.
-pub(crate) async fn serve() -> Result<()> {
+pub async fn serve() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     loop {
@@ -43,40 +50,20 @@ pub(crate) async fn serve() -> Result<()> {
 }
 
 async fn answer(stream: TcpStream) -> Result<()> {
-    stream.set_nodelay(true)?;
-    let mut stream = BufReader::new(stream);
-    loop {
-        let (mut length, mut first, mut line) = (0, String::new(), String::new());
-        loop {
-            line.clear();
-            if stream.read_line(&mut line).await? == 0 {
-                return Ok(());
-            }
-            if first.is_empty() {
-                first.clone_from(&line);
-            }
-            let header = line.to_ascii_lowercase();
-            if let Some(value) = header.strip_prefix("content-length:") {
-                length = value.trim().parse()?;
-            }
-            if line.trim().is_empty() {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).await?;
-        let reply = if first.starts_with("GET /smallest") {
+    let mut connection = Connection::new(stream)?;
+    while let Some(asked) = connection.next().await? {
+        if asked.path == "/smallest" {
             let text = SMALLEST.load(Ordering::Relaxed).to_string();
-            format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len())
-        } else {
-            // The gateway's prompts have a system message, the calls without a gateway do not.
-            if body.windows(8).any(|bytes| bytes == b"\"system\"") {
-                SMALLEST.fetch_min(length, Ordering::Relaxed);
-            }
-            events()
-        };
-        stream.get_mut().write_all(reply.as_bytes()).await?;
+            connection.answer("text/plain", &text).await?;
+            continue;
+        }
+        // The gateway's prompts have a system message, the calls without a gateway do not.
+        if asked.body.windows(8).any(|bytes| bytes == b"\"system\"") {
+            SMALLEST.fetch_min(asked.body.len(), Ordering::Relaxed);
+        }
+        connection.answer("text/event-stream", &events()).await?;
     }
+    Ok(())
 }
 
 fn events() -> String {
@@ -92,14 +79,27 @@ fn events() -> String {
     body.push_str(&chunk("{}", "\"stop\""));
     body.push_str("data: {\"id\":\"1\",\"object\":\"chat.completion.chunk\",\"choices\":[],\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":6,\"total_tokens\":106}}\n\n");
     body.push_str("data: [DONE]\n\n");
-    format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
+    body
+}
+
+/// The model call as the gateway makes it, without the gateway.
+///
+/// # Errors
+/// The server is not there.
+pub async fn alone(provider: &OpenAi) -> Result<Times> {
+    let request = CompletionRequest::new(ModelId::new("default"), vec![ChatMessage::user("hello")]);
+    let mut times = Times::default();
+    for _ in 0..1_000 {
+        let began = Instant::now();
+        let stream = provider.stream(&CallContext::new(), &request).await?;
+        Completion::collect(stream, |_| {}).await?;
+        times.add(began.elapsed());
+    }
+    Ok(times)
 }
 
 /// How many bytes the smallest prompt had, as JSON.
-pub(crate) async fn prompt_bytes(base: &str) -> Result<usize> {
+pub async fn prompt_bytes(base: &str) -> Result<usize> {
     let address = base.trim_start_matches("http://").trim_end_matches("/v1");
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(b"GET /smallest HTTP/1.1\r\n\r\n").await?;

@@ -16,12 +16,14 @@ mod custom_provider;
 #[path = "../custom_tool.rs"]
 #[allow(dead_code, reason = "its `main` is not called")]
 mod custom_tool;
+mod gateway;
 #[path = "../hello.rs"]
 #[allow(dead_code, reason = "its `main` is not called")]
 mod hello;
 #[path = "../structured_output.rs"]
 #[allow(dead_code, reason = "its `main` is not called")]
 mod structured_output;
+mod telegram_bot;
 
 use std::{io::Cursor, path::PathBuf, process::Command, sync::Arc};
 

@@ -159,6 +159,13 @@ impl Access {
         self
     }
 
+    /// Answers in every group that it is added to.
+    #[must_use]
+    pub fn any_group(mut self) -> Self {
+        self.groups = GroupPolicy::Open;
+        self
+    }
+
     /// Answers in groups also to messages that do not address it.
     #[must_use]
     pub fn without_mention(mut self) -> Self {

@@ -38,7 +38,8 @@ use crate::{
 ///   platform has captions; or a place; or a contact. Buttons stand behind a text or a single medium,
 ///   or alone.
 /// - **Cancel safety.** `run` may be dropped at any await point; what was not accepted is heard again.
-///   `perform` is not dropped while the process lives; if it dies, the outcome is unknown.
+///   `perform` is not dropped while the process lives, also when the gateway stops; if it dies, the
+///   outcome is unknown.
 /// - **Concurrency.** `perform` is called for several conversations at once, for one conversation one
 ///   after the other, and possibly before `run` was first polled.
 #[async_trait]
@@ -136,7 +137,7 @@ pub trait FetchMedia: Send + Sync {
     /// The bytes behind `handle`.
     ///
     /// # Errors
-    /// [`ErrorKind::Exhausted`](crate::ErrorKind::Exhausted) if it is longer than `max_bytes`.
+    /// [`ErrorKind::Exhausted`] if it is longer than `max_bytes`.
     async fn fetch_media(&self, cx: &ChannelContext, handle: &str, max_bytes: u64)
     -> Result<Bytes>;
 }

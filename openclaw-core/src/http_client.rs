@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::stream::BoxStream;
 
-use crate::{egress::EgressPolicy, error::Result};
+use crate::{
+    egress::EgressPolicy,
+    error::{Error, ErrorKind, Result},
+};
 
 /// The body of a response as it arrives.
 pub type Body = BoxStream<'static, Result<Bytes>>;
@@ -24,7 +27,8 @@ pub trait HttpClient: Send + Sync + 'static {
     ///
     /// # Errors
     /// No response came: unreachable, refused, broken, too slow. The kind is
-    /// [`Unavailable`](crate::ErrorKind::Unavailable) or [`Timeout`](crate::ErrorKind::Timeout).
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) or [`Timeout`](crate::ErrorKind::Timeout). If
+    /// there was no connection to send it on, the error is a [`NotConnected`].
     async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Body>>;
 
     /// A client like this one for what is not trusted to choose where it connects: it makes no connection
@@ -33,5 +37,31 @@ pub trait HttpClient: Send + Sync + 'static {
     fn guarded(&self, policy: &Arc<EgressPolicy>) -> Option<Arc<dyn HttpClient>> {
         let _ = policy;
         None
+    }
+}
+
+/// The mark of an error of [`HttpClient::send`] that says that nothing was sent: no connection was made.
+/// Who sends what must not happen twice may then send it again.
+///
+/// ```
+/// use openclaw_core::{Error, ErrorKind, http_client::NotConnected};
+///
+/// let error = NotConnected::error(ErrorKind::Unavailable, "shop.example: connection refused");
+/// assert!(NotConnected::is(&error) && error.is_transient());
+/// assert!(!NotConnected::is(&Error::new(ErrorKind::Unavailable, "the connection broke")));
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotConnected(String);
+
+impl NotConnected {
+    /// An error that bears the mark.
+    pub fn error(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error::wrap(kind, Self(message.into()))
+    }
+
+    /// True if the error bears the mark.
+    pub fn is(error: &Error) -> bool {
+        std::error::Error::source(error).is_some_and(|source| source.is::<Self>())
     }
 }

@@ -534,12 +534,9 @@ impl OutboundKey {
 
 /// The first `bytes` of `digest` in lower-case hexadecimal.
 pub(crate) fn hex(digest: &[u8], bytes: usize) -> String {
-    use fmt::Write as _;
-    digest.iter().take(bytes).fold(String::with_capacity(bytes * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    // Four bits are always a digit.
+    let digit = |bits: u8| char::from_digit(u32::from(bits), 16).unwrap_or_default();
+    digest.iter().take(bytes).flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

@@ -166,6 +166,13 @@ impl Label {
         labels.into_iter().fold(Self::neutral(), |all, one| all.join(one))
     }
 
+    /// The same label, with the memory of `other`'s sources if they are the same.
+    pub(crate) fn share(&mut self, other: &Self) {
+        if self.sources == other.sources {
+            self.sources = Arc::clone(&other.sources);
+        }
+    }
+
     /// The same label with a lower integrity; one that is higher changes nothing.
     #[must_use]
     pub fn with_integrity(mut self, integrity: Integrity) -> Self {

@@ -77,6 +77,8 @@
 //! - [Getting started](guide::getting_started)
 //! - [Tools and policy](guide::tools_and_policy): what asks, and why
 //! - [Channels](guide::channels)
+//! - [Providers, layers, hooks](guide::providers)
+//! - [Stores](guide::stores)
 //! - [Agents and routing](guide::agents_and_routing)
 //! - [Configuration](guide::configuration): plugins by name, from a JSON file
 //! - [Durability and recovery](guide::durability): what is promised, and what is not

@@ -234,6 +234,17 @@ impl Message {
             Self::Assistant { label, .. } => label.clone(),
         }
     }
+
+    /// Shares the memory of `label`'s sources where they are the same: most messages of a history have
+    /// one source.
+    pub(crate) fn share_sources(&mut self, label: &Label) {
+        match self {
+            Self::User { parts, .. } | Self::Tool { parts, .. } | Self::Note { parts } => {
+                parts.iter_mut().for_each(|part| part.label.share(label));
+            }
+            Self::Assistant { label: own, .. } => own.share(label),
+        }
+    }
 }
 
 /// A tool call as the gateway knows it: its own id, the tool's name, the arguments.
@@ -417,6 +428,19 @@ pub enum Action {
     },
     /// Show that an answer is being written. Never stored.
     Typing,
+}
+
+impl Action {
+    /// The same action without what it says: what a store keeps of it when that is erased.
+    #[must_use]
+    pub fn without_content(mut self) -> Self {
+        match &mut self {
+            Self::Send { content, .. } | Self::Edit { content, .. } => content.clear(),
+            Self::React { emoji, .. } => emoji.clear(),
+            Self::Delete { .. } | Self::Typing => {}
+        }
+        self
+    }
 }
 
 /// What the platform said about an action that it took.

@@ -13,7 +13,7 @@ use openclaw_core::{
     bytes::Bytes,
     egress::EgressPolicy,
     http::{Request, Response},
-    http_client::{Body, HttpClient},
+    http_client::{Body, HttpClient, NotConnected},
 };
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
@@ -166,7 +166,11 @@ fn failed(error: reqwest::Error, host: &str) -> Error {
     }
     let why = cause.map_or_else(|| error.to_string(), ToString::to_string);
     let certificate = why.contains("certificate");
-    let failure = Error::new(kind, format!("{host} {what}: {why}"));
+    let message = format!("{host} {what}: {why}");
+    let failure = match error.is_connect() {
+        true => NotConnected::error(kind, message),
+        false => Error::new(kind, message),
+    };
     if certificate { failure.with_retry(Retry::Never) } else { failure }
 }
 

@@ -3,7 +3,7 @@
 use openclaw_core::{Error, ErrorKind, Result, error::ResultExt as _};
 use rustyline::{Config as Editing, Editor, error::ReadlineError, history::DefaultHistory};
 use tokio::{
-    io::{AsyncBufRead, Lines},
+    io::{AsyncBufRead, Split},
     sync::mpsc,
 };
 
@@ -12,16 +12,21 @@ use super::config::Config;
 /// A source of lines.
 pub(super) enum Source {
     /// A pipe or a file.
-    Piped(Lines<Box<dyn AsyncBufRead + Send + Unpin>>),
+    Piped(Split<Box<dyn AsyncBufRead + Send + Unpin>>),
     /// A person who types, on a thread of its own.
     Typed(mpsc::Receiver<Result<String>>, Mode),
 }
 
 impl Source {
-    /// The next line; `None` at the end of input. Cancel safe.
+    /// The next line; `None` at the end of input. What is not UTF-8 reads as replacement characters: a
+    /// pipe does not give it again. Cancel safe.
     pub(super) async fn next(&mut self) -> Result<Option<String>> {
         match self {
-            Self::Piped(lines) => lines.next_line().await.kind(ErrorKind::InvalidData),
+            Self::Piped(lines) => {
+                let line = lines.next_segment().await.kind(ErrorKind::Unavailable)?;
+                let line = line.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+                Ok(line.map(|line| line.trim_end_matches('\r').to_owned()))
+            }
             Self::Typed(lines, _) => lines.recv().await.transpose(),
         }
     }

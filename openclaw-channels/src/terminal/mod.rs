@@ -44,6 +44,8 @@ const PERSON: &str = "local";
 /// once the one before was answered; at the end of input [`run`](Channel::run) returns `Ok` when the
 /// last answer is printed, so that `echo hello | app` prints it and the application can end.
 ///
+/// What a pipe brings that is not UTF-8 is read as replacement characters.
+///
 /// A choice is shown as numbered lines; typing the number presses the button. Ctrl-C and Ctrl-D end the
 /// input.
 ///
@@ -105,7 +107,7 @@ impl Terminal {
     ) -> Self {
         let reader: Box<dyn AsyncBufRead + Send + Unpin> = Box::new(reader);
         let screen = Screen::new(Out::Plain(Box::new(writer)));
-        Self::with_parts(Some(Source::Piped(reader.lines())), Some(screen))
+        Self::with_parts(Some(Source::Piped(reader.split(b'\n'))), Some(screen))
     }
 
     fn with_parts(source: Option<Source>, screen: Option<Screen>) -> Self {
@@ -158,7 +160,7 @@ impl Terminal {
         } else {
             let reader: Box<dyn AsyncBufRead + Send + Unpin> =
                 Box::new(BufReader::new(tokio::io::stdin()));
-            input.source = Some(Source::Piped(reader.lines()));
+            input.source = Some(Source::Piped(reader.split(b'\n')));
         }
         Ok(())
     }

@@ -7,5 +7,10 @@
     reason = "a test that panics has failed"
 )]
 
+mod peers;
 mod plugins;
+mod telegram;
+mod telegram_emulator;
+mod telegram_emulator_peers;
+mod telegram_emulator_process;
 mod terminal;

@@ -41,8 +41,8 @@ impl Pipes {
         }
     }
 
-    async fn type_in(&self, text: &str) {
-        self.keyboard.lock().await.as_mut().unwrap().write_all(text.as_bytes()).await.unwrap();
+    async fn type_in(&self, text: impl AsRef<[u8]>) {
+        self.keyboard.lock().await.as_mut().unwrap().write_all(text.as_ref()).await.unwrap();
     }
 
     /// Lets the terminal print a message.
@@ -82,7 +82,7 @@ impl Platform for Pipes {
     }
 
     async fn say(&self, _: &Conversation, text: &str) {
-        self.type_in(&format!("{text}\n")).await;
+        self.type_in(format!("{text}\n")).await;
     }
 
     async fn acknowledged(&self) -> Option<usize> {
@@ -252,6 +252,27 @@ async fn a_number_presses_a_button_once() {
     let kinds: Vec<&InboundKind> = accepted.iter().map(|inbound| &inbound.kind).collect();
     let pressed = InboundKind::Button { token: "token No".into() };
     assert_eq!(kinds, [&InboundKind::Message, &pressed, &InboundKind::Message]);
+}
+
+#[tokio::test]
+async fn what_is_not_utf_8_is_read_as_far_as_it_can_be() {
+    let pipes = Pipes::new(true);
+    pipes.type_in(b"caf\xE9\r\n\xFF\xFE\nbye").await;
+    pipes.close().await;
+    let script = Scripted::replies(["one", "two", "three"]);
+    let gateway = Gateway::builder()
+        .provider(script.clone())
+        .channel(pipes.terminal.clone())
+        .ephemeral()
+        .start()
+        .await
+        .unwrap();
+    tokio::time::timeout(Duration::from_secs(60), gateway.idle()).await.unwrap();
+    gateway.shutdown().await.unwrap();
+    assert_eq!(pipes.printed().await, "one\ntwo\nthree\n");
+    let said = format!("{:?}", script.requests()[2].messages);
+    assert!(said.contains("caf\u{FFFD}\""), "{said}");
+    assert!(said.contains("\"\u{FFFD}\u{FFFD}\"") && said.contains("\"bye\""), "{said}");
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use crate::{
     message::{Action, Content, Receipt, Sent},
     session::Input,
     store::{NewInput, OutboundId, OutboundRow, OutboundState, Settlement},
+    time::{Cancel, Timestamp},
 };
 
 /// How long delivery of a message is tried.
@@ -142,7 +143,10 @@ impl Delivery {
                 notify
             };
             let (delivery, weak) = (self.clone(), Arc::downgrade(&hub));
-            hub.spawn(async move { delivery.run_lane(&weak, lane, &notify).await });
+            // Not dropped when the gateway stops: the lane ends itself then, between two actions.
+            let stopping = hub.stopping.clone();
+            hub.tasks
+                .spawn(async move { delivery.run_lane(&weak, lane, &notify, &stopping).await });
         }
     }
 
@@ -164,7 +168,8 @@ impl Delivery {
         let plan = hub.plan();
         let Some(channel) = plan.channels.get(&to.account).map(Arc::clone) else { return };
         let (cx, to, faults) = (hub.channel_context(&to.account), to.clone(), hub.faults.clone());
-        hub.spawn(async move {
+        // Not dropped when the gateway stops: an action that has begun ends.
+        hub.tasks.spawn(async move {
             let shown = channel.perform(&cx, &to, &action);
             let shown = faults.around(Act::ShowTyping, shown);
             if let Err(error) = shown.await {
@@ -173,10 +178,16 @@ impl Delivery {
         });
     }
 
-    async fn run_lane(&self, hub: &Weak<Hub>, lane: Conversation, notify: &Notify) {
+    async fn run_lane(
+        &self,
+        hub: &Weak<Hub>,
+        lane: Conversation,
+        notify: &Notify,
+        stopping: &Cancel,
+    ) {
         let mut failures = 0_u32;
         loop {
-            let Some(hub) = hub.upgrade() else { return };
+            let Some(hub) = hub.upgrade().filter(|_| !stopping.is_cancelled()) else { return };
             let pause = match self.drain_lane(&hub, &lane).await {
                 Ok(Some(pause)) => Some(pause),
                 Ok(None) => {
@@ -192,7 +203,11 @@ impl Delivery {
             drop(hub);
             match pause {
                 // Nothing that arrives meanwhile may overtake what waits.
-                Some(pause) => tokio::time::sleep(pause).await,
+                Some(pause) => tokio::select! {
+                    biased;
+                    () = stopping.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
+                },
                 None => {
                     let mut lanes = lock(&self.0.lanes);
                     use futures_util::FutureExt as _;
@@ -227,6 +242,9 @@ impl Delivery {
             // What is committed after this wakes the lane again.
             let mut drained = rows.len() < ROWS_AT_ONCE;
             for row in rows {
+                if hub.stopping.is_cancelled() {
+                    return Ok(None);
+                }
                 let done = self.deliver(hub, channel.as_ref(), &cx, &row).await;
                 if done.is_err() {
                     // It may have been sent, and its receipt not stored.
@@ -241,6 +259,9 @@ impl Delivery {
                         break;
                     }
                 }
+            }
+            if hub.stopping.is_cancelled() {
+                return Ok(None);
             }
             if drained {
                 let growing = lock(&self.0.growing).remove(lane);
@@ -260,7 +281,10 @@ impl Delivery {
         text: String,
     ) -> Result<()> {
         let Some(message) = message_of(hub, key).await? else { return Ok(()) };
-        self.0.pacer.pace(lane, &channel.capabilities().rates).await;
+        self.pace(hub, lane, channel).await;
+        if hub.stopping.is_cancelled() {
+            return Ok(());
+        }
         let action = Action::Edit { message, content: vec![Content::text(text)] };
         let shown = hub.faults.around(Act::ShowGrowing, channel.perform(cx, lane, &action));
         if let Err(error) = shown.await {
@@ -277,9 +301,10 @@ impl Delivery {
         row: &OutboundRow,
     ) -> Result<Done> {
         let now = hub.now();
-        if let Some(at) = row.not_before.filter(|at| *at > now) {
-            // The clock may have been set back since.
-            return Ok(Done::Later(at.since(now).min(MAX_PAUSE)));
+        // No pause is that long: the clock was set back since, and it is due.
+        let early = |at: &Timestamp| *at > now && at.since(now) <= MAX_PAUSE;
+        if let Some(at) = row.not_before.filter(early) {
+            return Ok(Done::Later(at.since(now)));
         }
         if now.since(row.new.at) > DELIVERY_TTL {
             let error = Error::new(ErrorKind::Timeout, "it could not be delivered for a day");
@@ -296,13 +321,19 @@ impl Delivery {
             }
         }
         let action = self.resolve_edit(hub, row).await?;
-        self.0.pacer.pace(&row.new.conversation, &channel.capabilities().rates).await;
-        if channel.capabilities().delivery == Semantics::Blind {
+        self.pace(hub, &row.new.conversation, channel).await;
+        if hub.stopping.is_cancelled() {
+            return Ok(Done::Later(Duration::ZERO));
+        }
+        if channel.capabilities().delivery == Semantics::Blind && !is_repeatable(&action) {
             hub.faults.around(Act::Claim, hub.store.claim(row.id, hub.now())).await?;
         }
         let performed = channel.perform(cx, &row.new.conversation, &action);
         match hub.faults.around(Act::Perform, performed).await {
             Ok(Sent::Yes(receipt)) => self.sent(hub, row, receipt).await,
+            Ok(Sent::Unknown(error)) if is_repeatable(&action) => {
+                self.again(hub, row, &error).await
+            }
             Ok(Sent::Unknown(error)) => self.unknown(hub, channel, cx, row, error).await,
             Err(error) => self.failed(hub, row, error).await,
         }
@@ -317,6 +348,9 @@ impl Delivery {
         row: &OutboundRow,
         sending: bool,
     ) -> Result<Option<Done>> {
+        if is_repeatable(&self.resolve_edit(hub, row).await?) {
+            return Ok(None);
+        }
         let age = hub.now().since(row.new.at);
         match channel.capabilities().delivery {
             Semantics::Keyed { window } if age <= window => Ok(None),
@@ -462,6 +496,15 @@ impl Delivery {
         })
     }
 
+    /// Waits until the account may send there, or until the gateway stops.
+    async fn pace(&self, hub: &Hub, to: &Conversation, channel: &dyn Channel) {
+        tokio::select! {
+            biased;
+            () = hub.stopping.cancelled() => {}
+            () = self.0.pacer.pace(to, &channel.capabilities().rates) => {}
+        }
+    }
+
     fn emit(&self, hub: &Hub, row: &OutboundRow, kind: EventKind) {
         if let Some(session) = &row.new.session {
             hub.emit(session, None, kind);
@@ -480,6 +523,11 @@ async fn message_of(hub: &Hub, key: &OutboundKey) -> Result<Option<MessageId>> {
         OutboundState::Sent { receipt } => receipt.messages.into_iter().next(),
         _ => None,
     }))
+}
+
+/// True if doing it twice is like doing it once, so that it does not matter whether it was done.
+fn is_repeatable(action: &Action) -> bool {
+    !matches!(action, Action::Send { .. })
 }
 
 fn backoff(attempt: u32) -> Duration {

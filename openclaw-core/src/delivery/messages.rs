@@ -84,8 +84,11 @@ impl Cutter<'_> {
     }
 }
 
+/// The length of words in one message, where each text begins on a line of its own.
 fn length(words: &[Content], limit: TextLimit) -> usize {
-    words.iter().map(|word| limit.unit.count(seen(word))).sum()
+    let texts = |pair: &[Content]| pair.iter().all(|word| word.as_text().is_some());
+    let breaks = words.windows(2).filter(|pair| texts(pair)).count();
+    words.iter().map(|word| limit.unit.count(seen(word))).sum::<usize>() + breaks
 }
 
 fn seen(word: &Content) -> &str {
@@ -176,6 +179,11 @@ mod tests {
             (vec![buttons(), buttons()], vec![vec![buttons()], vec![buttons()]]),
             (vec![media(), "short".into()], vec![vec![media(), "short".into()]]),
             (vec![media(), "longer".into()], vec![vec![media()], vec!["longer".into()]]),
+            // With a line feed between them they are one too long.
+            (
+                vec![media(), "abc".into(), "de".into()],
+                vec![vec![media()], vec!["abc".into()], vec!["de".into()]],
+            ),
             (
                 vec![media(), media(), media(), "a".into()],
                 vec![vec![media(), media()], vec![media(), "a".into()]],

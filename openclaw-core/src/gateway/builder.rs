@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Binding, Directory, Gateway, Hub, IntoChannel, IntoProvider, IntoStore,
-    compose::{Composed, Stated, compose},
+    compose::{Composed, Stated, compose, refusal},
     equip::AddedTool,
 };
 use crate::{
@@ -21,10 +21,10 @@ use crate::{
     fault::Faults,
     hook::Hook,
     http_client::HttpClient,
-    id::{AccountId, AgentId, NodeId, UserId},
+    id::{AccountId, AgentId, ModelId, NodeId, ProviderId, UserId},
     layer::Layer,
     memory::{IntoMemory, Memory},
-    plugin::{Config, Registry},
+    plugin::{Config, ModelAlias, Registry},
     provider::Provider,
     sandbox::{IntoSandbox, Sandbox},
     secret::Secret,
@@ -42,6 +42,7 @@ pub struct GatewayBuilder {
     pub(super) tools: Vec<AddedTool>,
     pub(super) tool_layers: Vec<Arc<dyn Layer<dyn Tool>>>,
     pub(super) channels: Vec<Arc<dyn Channel>>,
+    pub(super) models: Vec<(ModelId, Stated<ModelAlias>)>,
     pub(super) agents: Vec<Stated<Agent>>,
     pub(super) default_agent: Option<Stated<AgentId>>,
     pub(super) bindings: Vec<Stated<Binding>>,
@@ -122,6 +123,32 @@ impl GatewayBuilder {
     /// concerns the owner.
     pub fn owner(mut self, channel: impl Into<String>, user: impl Into<UserId>) -> Self {
         self.owners.push((channel.into(), user.into()));
+        self
+    }
+
+    /// Gives a model of a provider a name of your own, which agents and fallbacks can name.
+    ///
+    /// ```
+    /// # use openclaw_core::{Gateway, Result, agent::Agent, testing::Scripted};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<()> {
+    /// let gateway = Gateway::builder()
+    ///     .ephemeral()
+    ///     .provider(Scripted::from_fn(|request| Ok(request.model.to_string())))
+    ///     .model("fast", "scripted", "claude-haiku-4-5")
+    ///     .agent(Agent::new("main").model("fast"))
+    ///     .start()
+    ///     .await?;
+    /// assert_eq!(gateway.handle().ask("ada", "Who?").reply().await?.text, "claude-haiku-4-5");
+    /// # gateway.shutdown().await }
+    /// ```
+    pub fn model(
+        mut self,
+        name: impl Into<ModelId>,
+        provider: impl Into<ProviderId>,
+        model: impl Into<ModelId>,
+    ) -> Self {
+        let alias = ModelAlias { provider: provider.into(), model: model.into() };
+        self.models.push((name.into(), Stated::in_code(alias)));
         self
     }
 
@@ -269,7 +296,8 @@ impl GatewayBuilder {
         };
         let stopping = self.cancel.take().unwrap_or_default();
         let faults = std::mem::take(&mut self.faults);
-        let composed = compose(self, &sources, &stopping, None).await?;
+        let composed = compose(self, &sources, &stopping, None).await;
+        let composed = composed.map_err(|faults| refusal("start", &faults))?;
         let Composed { plan, store, node, loaded } = composed;
         let node = match node {
             Some(node) => node,
@@ -286,6 +314,7 @@ impl GatewayBuilder {
         });
         hub.delivery.connect(Arc::downgrade(&hub));
         hub.keep_leases();
+        hub.watch_store();
         hub.reap_abandoned().await;
         let recovered = hub.recover_all().await?;
         if recovered > 0 {

@@ -4,8 +4,7 @@ use lru::LruCache;
 
 use crate::{
     id::SessionKey,
-    message::{Content, MediaSource, Message, Part},
-    turn::Session,
+    turn::{Session, Turn},
 };
 
 /// How many bytes the sessions that are kept in memory take, about. The one used last is kept whatever
@@ -42,47 +41,9 @@ impl SessionCache {
     }
 }
 
-/// What a message takes beside its text: the structures, the label, what allocation rounds up.
-const MESSAGE: usize = 1_024;
-
 /// About how many bytes a session takes.
 fn size(session: &Session) -> usize {
-    session.history().iter().map(|message| MESSAGE + message_size(message)).sum()
-}
-
-fn message_size(message: &Message) -> usize {
-    match message {
-        Message::User { parts, .. } | Message::Tool { parts, .. } | Message::Note { parts } => {
-            parts.iter().map(part_size).sum()
-        }
-        Message::Assistant { text, calls, .. } => {
-            text.len()
-                + calls.iter().map(|call| MESSAGE + value_size(&call.arguments)).sum::<usize>()
-        }
-    }
-}
-
-fn part_size(part: &Part) -> usize {
-    match &part.content {
-        Content::Text { text } => text.len(),
-        Content::Media(media) => match &media.source {
-            MediaSource::Inline { base64 } => base64.len(),
-            _ => 0,
-        },
-        _ => 0,
-    }
-}
-
-fn value_size(value: &serde_json::Value) -> usize {
-    let held = match value {
-        serde_json::Value::String(text) => text.len(),
-        serde_json::Value::Array(values) => values.iter().map(value_size).sum(),
-        serde_json::Value::Object(map) => {
-            map.iter().map(|(key, value)| key.len() + value_size(value)).sum()
-        }
-        _ => 0,
-    };
-    size_of::<serde_json::Value>() + held
+    size_of::<Session>() + session.history_bytes() + session.turn().map_or(0, Turn::state_bytes)
 }
 
 #[cfg(test)]

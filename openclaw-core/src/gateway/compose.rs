@@ -9,6 +9,7 @@ use super::{
     Binding, GatewayBuilder,
     ask::API_ACCOUNT,
     load::{Former, Loaded, Loading},
+    models::Models,
     plan::{AgentPlan, Plan, ToolPlan},
 };
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     channel::Channel,
     delivery::Preview,
     egress::ToolHttp,
-    error::{Error, Result},
+    error::Error,
     id::{AccountId, AgentId, NodeId, ProviderId},
     layer::{Fallback, Layer, Ledger, wrap},
     plugin::{FallbackEntry, Place, ProviderLayer},
@@ -46,16 +47,17 @@ pub(super) struct Composed {
     pub(super) loaded: Vec<Loaded>,
 }
 
-/// Loads plugins and puts all parts together. `former` is what a running gateway is made of.
+/// Loads plugins and puts all parts together, or says all that is wrong. `former` is what a running
+/// gateway is made of.
 pub(super) async fn compose(
     mut builder: GatewayBuilder,
     sources: &Sources,
     cancel: &Cancel,
     former: Option<&Former<'_>>,
-) -> Result<Composed> {
+) -> std::result::Result<Composed, Vec<String>> {
     let mut loading = Loading::new(sources, cancel, former);
     loading.load(&mut builder).await;
-    let composing = Composing { loading, sources, former };
+    let composing = Composing { loading, sources, former, models: Models::default() };
     composing.finish(builder)
 }
 
@@ -65,6 +67,7 @@ pub(super) struct Composing<'a> {
     pub(super) loading: Loading<'a>,
     sources: &'a Sources,
     former: Option<&'a Former<'a>>,
+    models: Models,
 }
 
 impl Composing<'_> {
@@ -79,8 +82,12 @@ impl Composing<'_> {
         }
     }
 
-    fn finish(mut self, mut builder: GatewayBuilder) -> Result<Composed> {
+    fn finish(mut self, mut builder: GatewayBuilder) -> std::result::Result<Composed, Vec<String>> {
         let store = self.chosen_store(&mut builder);
+        for (name, alias) in std::mem::take(&mut builder.models) {
+            let fault = self.models.add(name, alias);
+            self.loading.faults.extend(fault);
+        }
         let providers = self.layered_providers(&mut builder, store.as_ref());
         let sandbox = self.only(std::mem::take(&mut builder.sandboxes), "sandbox");
         let memory = self.only(std::mem::take(&mut builder.memories), "memory");
@@ -118,7 +125,7 @@ impl Composing<'_> {
         let access = self.known_access(std::mem::take(&mut builder.access), &channels);
         let previews = self.known_previews(std::mem::take(&mut builder.previews), &channels);
         let Some(store) = store.filter(|_| self.loading.faults.is_empty()) else {
-            return Err(self.refusal());
+            return Err(self.loading.faults);
         };
         let plan = Plan {
             agents,
@@ -138,12 +145,6 @@ impl Composing<'_> {
             _plugins: self.loading.loaded.iter().map(|loaded| Arc::clone(&loaded.life)).collect(),
         };
         Ok(Composed { plan, store, node: builder.node, loaded: self.loading.loaded })
-    }
-
-    fn refusal(&self) -> Error {
-        let what = if self.former.is_some() { "reload" } else { "start" };
-        let faults = self.loading.faults.join("\n- ");
-        Error::config(format!("the gateway cannot {what}:\n- {faults}"))
     }
 
     fn chosen_store(&mut self, builder: &mut GatewayBuilder) -> Option<Arc<dyn Store>> {
@@ -201,6 +202,7 @@ impl Composing<'_> {
                 "there is no provider: add one with `.provider(..)` or a plugin that has one",
             );
         }
+        self.models.know_chains(&self.loading.fallbacks);
         let mut chains = Providers::new();
         for chain in std::mem::take(&mut self.loading.fallbacks) {
             if providers.iter().chain(&chains).any(|(known, _)| *known == chain.value.id) {
@@ -211,7 +213,26 @@ impl Composing<'_> {
             }
         }
         chains.extend(providers);
+        self.check_models(&chains);
         chains
+    }
+
+    fn check_models(&mut self, providers: &Providers) {
+        let unknown = self.models.iter().filter(|(_, alias)| {
+            !providers.iter().any(|(known, _)| *known == alias.value.provider)
+        });
+        let faults: Vec<String> = unknown
+            .map(|(name, Stated { value: alias, place })| {
+                format!(
+                    "{place}the model {name} is of provider {}, known are: {}",
+                    alias.provider,
+                    listed(providers.iter().map(|(id, _)| id.as_str()))
+                )
+            })
+            .collect();
+        for fault in faults {
+            self.missing(fault);
+        }
     }
 
     fn fallback(
@@ -224,8 +245,27 @@ impl Composing<'_> {
             let found = providers.iter().find(|(known, _)| known == id);
             found.map(|(_, provider)| Arc::clone(provider))
         };
-        let links = entry.then.iter().map(|link| &link.provider);
-        for id in [&entry.first].into_iter().chain(links) {
+        let mut links = Vec::new();
+        for link in &entry.then {
+            let resolved = match (&link.provider, &link.model) {
+                (provider, Some(model)) => self
+                    .models
+                    .resolve(provider.as_ref(), model)
+                    .map(|(provider, model)| (provider, Some(model))),
+                (provider, None) => Ok((provider.clone(), None)),
+            };
+            match resolved {
+                Ok((Some(provider), model)) => links.push((provider, model)),
+                Ok((None, _)) => self.fault(format!(
+                    "{place}a link of the chain {} names no provider: add \"provider\", or name one \
+                     of the models: {}",
+                    entry.id,
+                    listed(self.models.names())
+                )),
+                Err(why) => self.fault(format!("{place}a link of the chain {} {why}", entry.id)),
+            }
+        }
+        for id in [&entry.first].into_iter().chain(links.iter().map(|(provider, _)| provider)) {
             if find(id).is_none() {
                 self.missing(format!(
                     "{place}the chain {} names provider {id}, known are: {}",
@@ -235,10 +275,10 @@ impl Composing<'_> {
             }
         }
         let mut fallback = Fallback::new(entry.id.clone(), find(&entry.first)?);
-        for link in &entry.then {
-            let provider = find(&link.provider)?;
-            fallback = match &link.model {
-                Some(model) => fallback.then_model(provider, model.clone()),
+        for (provider, model) in links {
+            let provider = find(&provider)?;
+            fallback = match model {
+                Some(model) => fallback.then_model(provider, model),
                 None => fallback.then(provider),
             };
         }
@@ -320,7 +360,11 @@ impl Composing<'_> {
         providers: &Providers,
         tools: &BTreeMap<String, Arc<ToolPlan>>,
     ) -> Option<AgentPlan> {
-        let Stated { value: agent, place } = stated;
+        let Stated { value: mut agent, place } = stated;
+        match self.models.resolve(agent.provider.as_ref(), &agent.model) {
+            Ok((provider, model)) => (agent.provider, agent.model) = (provider, model),
+            Err(why) => self.fault(format!("{place}agent {} {why}", agent.id)),
+        }
         let provider = match &agent.provider {
             None => providers.first(),
             Some(id) => {
@@ -380,6 +424,11 @@ impl Composing<'_> {
             }
         }
     }
+}
+
+/// The error that faults are for who wanted to `start` or `reload`.
+pub(super) fn refusal(what: &str, faults: &[String]) -> Error {
+    Error::config(format!("the gateway cannot {what}:\n- {}", faults.join("\n- ")))
 }
 
 fn values(bindings: Vec<Stated<Binding>>) -> Vec<Binding> {

@@ -5,7 +5,7 @@
 //! by each write that succeeded.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
@@ -167,6 +167,11 @@ impl Directory {
             .map(|record| serde_json::from_str(&record.value))
             .transpose()
             .map_err(|e| Error::wrap(ErrorKind::InvalidData, e))
+    }
+
+    /// The sessions that ask for approvals, each once, in order.
+    pub(crate) fn asking(&self) -> BTreeSet<SessionKey> {
+        self.read().approvals.values().cloned().collect()
     }
 
     pub(crate) fn pairings(&self, now: Timestamp) -> Vec<PairingRequest> {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     access::{Judgement, Principal},
     channel::{Accepted, MAX_INBOUND_BYTES, Refusal},
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, Retry},
     fault::Act,
     hook::{HookContext, Verdict},
     id::{OutboundKey, SessionKey},
@@ -43,10 +43,21 @@ impl Accept for Door {
         hub.refresh().await?;
         let plan = hub.plan();
         let mut judged = Vec::with_capacity(batch.len());
-        for inbound in batch {
-            judged.push(judge(&hub, &plan, inbound).await?);
-        }
-        admit(&hub, judged).await
+        let taken = async {
+            for inbound in batch {
+                judged.push(judge(&hub, &plan, inbound).await?);
+            }
+            admit(&hub, judged).await
+        };
+        taken.await.map_err(come_again)
+    }
+}
+
+/// Whatever keeps the gateway from taking events now, it is no reason to stop listening for good.
+fn come_again(error: Error) -> Error {
+    match error.retry() {
+        Retry::Never => error.with_retry(Retry::Backoff),
+        _ => error,
     }
 }
 
@@ -124,7 +135,7 @@ async fn admit(hub: &Arc<Hub>, judged: Vec<Judged>) -> Result<Vec<Accepted>> {
             ErrorKind::Exhausted,
             "too many inputs are pending; none may be told as taken",
         )
-        .with_retry(crate::Retry::Backoff));
+        .with_retry(Retry::Backoff));
     }
     Ok(all)
 }

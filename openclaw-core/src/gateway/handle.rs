@@ -17,7 +17,7 @@ use crate::{
     id::{AccountId, AgentId, ApprovalId, EventKey, PeerId, Seq, SessionKey, UserId},
     message::{Content, Inbound, Sender},
     session::LogView,
-    store::{DeadLetter, SessionHead},
+    store::{DeadLetter, OutboundRow, SessionHead},
     time::Timestamp,
     turn::{AskedCall, Session, decode},
 };
@@ -184,6 +184,14 @@ impl Handle {
         self.hub.store.dead_letters(limit).await
     }
 
+    /// Messages that were given up, or of which nobody knows whether they were sent; newest first.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn undelivered(&self, limit: usize) -> Result<Vec<OutboundRow>> {
+        self.hub.store.undelivered(limit).await
+    }
+
     /// Who waits to be let in.
     pub fn pairings(&self) -> Vec<PairingRequest> {
         self.hub.directory.pairings(self.hub.now())
@@ -222,6 +230,19 @@ impl Handle {
         let approval =
             |open: crate::turn::OpenAsk| Approval { session: session.clone(), ask: open.ask };
         Ok(folded.asks().into_iter().map(approval).collect())
+    }
+
+    /// The asks of all sessions that wait for an answer.
+    ///
+    /// # Errors
+    /// The store failed, or the log of a session that asks cannot be read.
+    pub async fn open_approvals(&self) -> Result<Vec<Approval>> {
+        self.hub.refresh().await?;
+        let mut open = Vec::new();
+        for session in self.hub.directory.asking() {
+            open.extend(self.approvals(&session).await?);
+        }
+        Ok(open)
     }
 
     /// Answers an ask in the owner's name: the application vouches that it was the owner.

@@ -215,6 +215,8 @@ impl Hub {
         F: Future<Output = ()> + Send + 'static,
     {
         let stopping = self.stopping.clone();
+        // Boxed: the block below would hold it twice, as what it captured and as what it waits for.
+        let task = Box::pin(task);
         self.tasks.spawn(async move {
             tokio::select! {
                 biased;
@@ -284,11 +286,11 @@ impl Hub {
             if error.kind() == ErrorKind::InvalidData {
                 // Its log cannot be understood: work on it could only make things worse.
                 tracing::error!(session = %key, error = ?error, "session is quarantined");
+                let text = format!("Session {key} cannot be read and is set aside: {error}");
+                self.tell_quarantined(&key, text.clone()).await;
                 lock(&self.runs).remove(&key);
                 self.rested();
-                let text = format!("Session {key} cannot be read and is set aside: {error}");
                 self.waiters.lost_all(&key, ErrorKind::InvalidData, &text);
-                self.tell_owner(&format!("quarantine/{key}"), text).await;
                 return;
             }
             if self.stopping.is_cancelled() {
@@ -381,6 +383,37 @@ impl Hub {
         if let Err(error) = self.write(Vec::new(), vec![row]).await {
             tracing::error!(error = ?error, about, "the owner could not be told");
         }
+    }
+
+    /// Who speaks in a session that cannot be read is told, and the owner, each once.
+    async fn tell_quarantined(&self, key: &SessionKey, text: String) {
+        let owner = self.plan().owner_conversation();
+        if owner.as_ref() != Some(key.conversation()) {
+            let notice = OutboundKey::digest(&format!("quarantine\0{key}"));
+            let here = "I cannot read our conversation any more, so I cannot answer here. What you write is kept.";
+            let row = self.outbound(key.conversation(), notice, None, Content::text(here));
+            if let Err(error) = self.write(Vec::new(), vec![row]).await {
+                tracing::error!(session = %key, error = ?error, "nobody could be told of the quarantine");
+            }
+        }
+        self.tell_owner(&format!("quarantine/{key}"), text).await;
+    }
+
+    /// Tells the owner what the store finds wrong with itself.
+    pub(crate) fn watch_store(self: &Arc<Self>) {
+        let hub = Arc::clone(self);
+        self.spawn(async move {
+            let problems = hub.store.damage().await;
+            let Some(first) = problems.first() else { return };
+            let more = match problems.len() - 1 {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
+            let text =
+                format!("My database is damaged: {first}{more}. Stop me and restore a backup.");
+            let about = OutboundKey::digest(&problems.join("\0"));
+            hub.tell_owner(&format!("damage/{about}"), text).await;
+        });
     }
 
     /// A message that no turn causes.

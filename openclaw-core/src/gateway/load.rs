@@ -218,6 +218,10 @@ impl<'a> Loading<'a> {
 
     /// What is said without plugins.
     fn settings(&mut self, builder: &mut GatewayBuilder, mut config: Config) {
+        for (name, alias) in std::mem::take(&mut config.models) {
+            let place = config.place(&[key("models"), key(name.as_str())]);
+            builder.models.push((name, Stated { value: alias, place }));
+        }
         for (index, agent) in std::mem::take(&mut config.agents).into_iter().enumerate() {
             let place = config.place(&[key("agents"), Segment::Index(index)]);
             builder.agents.push(Stated { value: agent, place });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     GatewayBuilder, Handle, Hub,
-    compose::{Composed, compose},
+    compose::{Composed, compose, refusal},
     hub::lock,
     load::Former,
     plan::Plan,
@@ -63,7 +63,8 @@ impl Handle {
         }
         refuse_fixed(hub, &builder)?;
         let former = Former { store: &hub.store, loaded: &loaded, channels: hub.in_order() };
-        let composed = compose(builder, &hub.sources, &hub.stopping, Some(&former)).await?;
+        let composed = compose(builder, &hub.sources, &hub.stopping, Some(&former)).await;
+        let composed = composed.map_err(|faults| refusal("reload", &faults))?;
         let Composed { plan, node, loaded: next, .. } = composed;
         if node.is_some_and(|node| node != hub.node) {
             return Err(Error::config("the node's name cannot be changed by a reload"));

@@ -9,6 +9,12 @@ pub mod tools_and_policy {}
 #[doc = include_str!("channels.md")]
 pub mod channels {}
 
+#[doc = include_str!("providers.md")]
+pub mod providers {}
+
+#[doc = include_str!("stores.md")]
+pub mod stores {}
+
 #[doc = include_str!("agents_and_routing.md")]
 pub mod agents_and_routing {}
 

@@ -178,7 +178,10 @@ impl Charging {
 /// The most that `request` can cost at `price`: as if nothing, or everything, came from the cache.
 fn worst_case(request: &CompletionRequest, price: Price) -> u64 {
     let output = request.max_output_tokens.map_or(u64::MAX, u64::from);
-    let dearest = Price { input: price.input.max(price.cached_input), ..price };
+    let dearest = Price {
+        input: price.input.max(price.cached_input).max(price.cache_write.unwrap_or_default()),
+        ..price
+    };
     dearest.cost(&Usage::new(worst_case_input_tokens(request), output))
 }
 

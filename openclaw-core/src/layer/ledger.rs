@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use crate::{
     access::Principal,
     error::{Error, ErrorKind, Result, Retry},
+    fault::{Act, Faults},
     id::AgentId,
     store::{RecordKey, RecordStore, RecordWrite},
     time::{Clock, Timestamp},
@@ -153,17 +154,29 @@ impl Charge {
 #[derive(Clone)]
 pub struct Ledger(Arc<Books>);
 
+#[derive(Clone)]
 struct Books {
     store: Arc<dyn RecordStore>,
     clock: Arc<dyn Clock>,
+    faults: Faults,
     /// Held while books change: within a process nobody needs to try twice.
-    turn: Mutex<()>,
+    turn: Arc<Mutex<()>>,
 }
 
 impl Ledger {
     /// The ledger in `store`.
     pub fn new(store: Arc<dyn RecordStore>, clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(Books { store, clock, turn: Mutex::new(()) }))
+        let (faults, turn) = (Faults::default(), Arc::default());
+        Self(Arc::new(Books { store, clock, faults, turn }))
+    }
+
+    /// Calls `hook` before and after each commit, so that a test can end the process there. See
+    /// [`FaultPoint`](crate::testing::FaultPoint).
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn faults(self, hook: impl Fn(crate::testing::FaultPoint) + Send + Sync + 'static) -> Self {
+        let books = Books { faults: Faults::new(Arc::new(hook)), ..(*self.0).clone() };
+        Self(Arc::new(books))
     }
 
     /// Books `micro_usd` for all of `payers`, if no cap is passed by it.
@@ -186,11 +199,11 @@ impl Ledger {
                 .map_or(Ok(()), |cap| Err(exhausted(payer, cap, spent, micro_usd, now)))
         };
         if micro_usd > 0 {
-            self.change(&books, check, |spent| Spent {
+            let reserved = |spent: Spent| Spent {
                 micro_usd: spent.micro_usd.saturating_add(micro_usd),
                 charges: spent.charges.saturating_add(1),
-            })
-            .await?;
+            };
+            self.change(Act::ReserveSpend, &books, check, reserved).await?;
         }
         Ok(Charge { books, reserved: micro_usd })
     }
@@ -208,7 +221,7 @@ impl Ledger {
             micro_usd: spent.micro_usd.saturating_sub(reserved).saturating_add(micro_usd),
             charges: spent.charges.saturating_add(u64::from(reserved == 0)),
         };
-        self.change(&books, |_, _| Ok(()), replaced).await
+        self.change(Act::SettleSpend, &books, |_, _| Ok(()), replaced).await
     }
 
     /// What `payer` spent today, open reservations included.
@@ -236,6 +249,7 @@ impl Ledger {
     /// Changes all of `books` at once, unless `check` refuses what one of them says.
     async fn change(
         &self,
+        act: Act,
         books: &[RecordKey],
         check: impl Fn(usize, Spent) -> Result<()> + Send,
         change: impl Fn(Spent) -> Spent + Send,
@@ -254,7 +268,8 @@ impl Ledger {
                     value: Some(value),
                 });
             }
-            match self.0.store.write(writes, Vec::new()).await {
+            let written = self.0.store.write(writes, Vec::new());
+            match self.0.faults.around(act, written).await {
                 // Nothing was changed: somebody else was faster, so what they wrote is read.
                 Err(error) if error.kind() == ErrorKind::Conflict => {
                     tokio::task::yield_now().await;

@@ -28,8 +28,9 @@ pub fn worst_case_input_tokens(request: &CompletionRequest) -> u64 {
     for message in &request.messages {
         sum = sum.saturating_add(MESSAGE_TOKENS).saturating_add(match message {
             ChatMessage::User { content } => contents(content),
-            ChatMessage::Assistant { text, calls } => {
+            ChatMessage::Assistant { text, calls, state } => {
                 bytes(text)
+                    + state.as_ref().map_or(0, |state| json(&state.data))
                     + calls
                         .iter()
                         .map(|call| {

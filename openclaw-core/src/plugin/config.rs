@@ -58,6 +58,8 @@ pub struct Config {
     pub store: Option<PluginEntry>,
     /// Keeps everything in memory: what was accepted is lost with the process.
     pub ephemeral: bool,
+    /// Names of one's own for models, as in `fast`. Agents and fallbacks can name them.
+    pub models: BTreeMap<ModelId, ModelAlias>,
     /// Who answers. Without any there is one agent, `main`, that may use all tools.
     pub agents: Vec<Agent>,
     /// The agent that answers where no binding fits; the first one if it is not said.
@@ -120,12 +122,23 @@ pub struct FallbackEntry {
     pub on: Option<Vec<ErrorKind>>,
 }
 
+/// A model of a provider, for which a name stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelAlias {
+    /// The provider, or a chain of them.
+    pub provider: ProviderId,
+    /// The model, by the provider's own name for it.
+    pub model: ModelId,
+}
+
 /// A link of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FallbackLink {
-    /// The provider.
-    pub provider: ProviderId,
+    /// The provider; not needed where the model is one of [`Config::models`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderId>,
     /// The model that it is asked for; the agent's own if it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelId>,

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{error::Category, value::RawValue};
 
 use super::{
-    config::{Config, FallbackEntry, OwnerEntry},
+    config::{Config, FallbackEntry, ModelAlias, OwnerEntry},
     entry::PluginEntry,
     layers::{ProviderLayer, ToolLayer},
     source::Source,
@@ -120,6 +120,7 @@ impl Found<'_> {
                 "provider_layers" => self.items::<ProviderLayer>(&name, part),
                 "tool_layers" => self.items::<ToolLayer>(&name, part),
                 "fallbacks" => self.items::<FallbackEntry>(&name, part),
+                "models" => self.values::<ModelAlias>(&name, part),
                 "access" => self.values::<Access>(&name, part),
                 "previews" => self.values::<Preview>(&name, part),
                 "store" => self.one::<Option<PluginEntry>>(&name, part),

@@ -37,7 +37,7 @@ mod parts;
 mod registry;
 mod source;
 
-pub use config::{Config, FallbackEntry, FallbackLink, MAX_CONFIG_BYTES, OwnerEntry};
+pub use config::{Config, FallbackEntry, FallbackLink, MAX_CONFIG_BYTES, ModelAlias, OwnerEntry};
 pub use entry::{NoConfig, PluginEntry};
 pub use layers::{
     BudgetEntry, CapEntry, LimitEntry, ProviderLayer, RetryEntry, TimeoutEntry, ToolLayer,
@@ -46,5 +46,6 @@ pub use layers::{
 pub use parts::Parts;
 pub use registry::{PluginContext, Registry};
 
+pub(crate) use diagnose::did_you_mean;
 pub(crate) use registry::Factory;
 pub(crate) use source::{Place, Segment};

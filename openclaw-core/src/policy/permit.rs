@@ -75,30 +75,78 @@ pub(crate) fn canonical(value: &Value, out: &mut String) {
 
 /// The leave to run one exact call. Only the policy makes one; it cannot be cloned or stored.
 ///
-/// ```compile_fail
-/// // No other code can make one.
-/// let permit = openclaw_core::policy::Permit { hash: todo!() };
-/// ```
+/// Beside each program that does not compile stands the same one, with the one difference, that does.
 ///
-/// ```compile_fail
-/// // It is used up by the one call that it is for.
-/// fn twice(permit: openclaw_core::policy::Permit) {
-///     let again = permit.clone();
+/// A tool cannot be run without a context, which the gateway makes from a permit alone (and the test kit
+/// for tests of tools):
+///
+/// ```
+/// use openclaw_core::{Result, testing::TestCall, tool::{Tool, ToolContext, ToolOutput}};
+///
+/// async fn run(tool: &dyn Tool) -> Result<ToolOutput> {
+///     let cx: ToolContext = TestCall::new("wipe", serde_json::json!({})).context();
+///     tool.call(cx).await
 /// }
 /// ```
 ///
 /// ```compile_fail
-/// // It cannot be written down and read back.
-/// fn stored(permit: openclaw_core::policy::Permit) -> String {
-///     serde_json::to_string(&permit).unwrap()
+/// use openclaw_core::{Result, testing::TestCall, tool::{Tool, ToolContext, ToolOutput}};
+///
+/// async fn run(tool: &dyn Tool) -> Result<ToolOutput> {
+///     let cx: ToolContext = ToolContext::default();
+///     tool.call(cx).await
+/// }
+/// ```
+///
+/// No other code can make a permit:
+///
+/// ```
+/// use openclaw_core::policy::{CallHash, Decision, Facts, Permit, decide};
+///
+/// fn leave(facts: &Facts<'_>) -> Option<Permit> {
+///     match decide(facts) {
+///         Decision::Allow(permit) => Some(permit),
+///         _ => None,
+///     }
 /// }
 /// ```
 ///
 /// ```compile_fail
-/// // A tool cannot be run without a context, and a context cannot be made without a permit.
-/// use openclaw_core::tool::{Tool, ToolContext};
-/// async fn run(tool: &dyn Tool) {
-///     tool.call(ToolContext::default()).await;
+/// use openclaw_core::policy::{CallHash, Decision, Facts, Permit, decide};
+///
+/// fn leave(facts: &Facts<'_>) -> Option<Permit> {
+///     match decide(facts) {
+///         Decision::Allow(permit) => Some(permit),
+///         _ => Some(Permit { hash: CallHash::of(facts.session, facts.call) }),
+///     }
+/// }
+/// ```
+///
+/// It is used up by the one call that it is for:
+///
+/// ```
+/// fn twice(permit: openclaw_core::policy::Permit) -> Vec<openclaw_core::policy::Permit> {
+///     vec![permit]
+/// }
+/// ```
+///
+/// ```compile_fail
+/// fn twice(permit: openclaw_core::policy::Permit) -> Vec<openclaw_core::policy::Permit> {
+///     vec![permit.clone(), permit]
+/// }
+/// ```
+///
+/// It cannot be written down and read back; what was decided can, as data without authority:
+///
+/// ```
+/// fn stored(decision: openclaw_core::policy::Verdict) -> String {
+///     serde_json::to_string(&decision).unwrap()
+/// }
+/// ```
+///
+/// ```compile_fail
+/// fn stored(decision: openclaw_core::policy::Permit) -> String {
+///     serde_json::to_string(&decision).unwrap()
 /// }
 /// ```
 #[must_use]

@@ -10,7 +10,7 @@ use futures_core::stream::{BoxStream, Stream};
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
-use super::Usage;
+use super::{ProviderState, Usage};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A piece of a completion as it arrives.
@@ -37,6 +37,8 @@ pub enum CompletionEvent {
     },
     /// A whole call.
     ToolCall(ToolCall),
+    /// What the provider must be handed back with the calls of this completion; at most once.
+    State(ProviderState),
     /// The end.
     Finish {
         /// Why.
@@ -109,6 +111,9 @@ pub struct Completion {
     pub reason: FinishReason,
     /// What it used.
     pub usage: Usage,
+    /// What the provider must be handed back with the calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<ProviderState>,
 }
 
 impl Completion {
@@ -122,15 +127,16 @@ impl Completion {
         mut stream: CompletionStream,
         mut tap: impl FnMut(&CompletionEvent) + Send,
     ) -> Result<Self> {
-        let (mut text, mut calls) = (String::new(), Vec::new());
+        let (mut text, mut calls, mut state) = (String::new(), Vec::new(), None);
         while let Some(event) = stream.next().await {
             let event = event?;
             tap(&event);
             match event {
                 CompletionEvent::Text { text: more } => text.push_str(&more),
                 CompletionEvent::ToolCall(call) => calls.push(call),
+                CompletionEvent::State(given) => state = Some(given),
                 CompletionEvent::Finish { reason, usage } => {
-                    return Ok(Self { text, calls, reason, usage });
+                    return Ok(Self { text, calls, reason, usage, state });
                 }
                 CompletionEvent::Reasoning { .. } | CompletionEvent::ToolCallDelta { .. } => {}
             }

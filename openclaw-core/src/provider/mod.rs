@@ -2,6 +2,7 @@
 
 mod completion;
 mod embedder;
+mod state;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use serde_json::Value;
 
 pub use completion::{Completion, CompletionEvent, CompletionStream, FinishReason, ToolCall};
 pub use embedder::{Embedder, Embedding};
+pub use state::ProviderState;
 
 use crate::{
     access::Principal,
@@ -39,6 +41,8 @@ use crate::{
 /// - The model [`DEFAULT_MODEL`] is the provider's own choice, never a name that it asks its service for:
 ///   see [`CompletionRequest::named_model`].
 /// - **Tool calls** are yielded whole, in the model's order, before `Finish`.
+/// - **State** that must come back with the calls ([`ProviderState`]) names this provider and the
+///   model that was asked for. State of others, as after a fallback, is passed over.
 /// - **Errors** before the first event come from `stream` itself where they are known by then.
 /// - Instructions inside `messages` are never moved into the system role.
 #[async_trait]
@@ -149,6 +153,9 @@ pub struct Price {
     pub input: u64,
     /// Tokens read from the provider's cache.
     pub cached_input: u64,
+    /// Tokens read that the provider put into its cache; as `input` if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write: Option<u64>,
     /// Tokens written, reasoning included.
     pub output: u64,
 }
@@ -156,9 +163,11 @@ pub struct Price {
 impl Price {
     /// What `usage` costs, in millionths of a US dollar, rounded up.
     pub fn cost(&self, usage: &Usage) -> u64 {
-        let fresh = usage.input_tokens.saturating_sub(usage.cached_input_tokens);
+        let (read, kept) = (usage.cached_input_tokens, usage.cache_write_input_tokens);
+        let fresh = usage.input_tokens.saturating_sub(read).saturating_sub(kept);
         let sum = u128::from(fresh) * u128::from(self.input)
-            + u128::from(usage.cached_input_tokens) * u128::from(self.cached_input)
+            + u128::from(read) * u128::from(self.cached_input)
+            + u128::from(kept) * u128::from(self.cache_write.unwrap_or(self.input))
             + u128::from(usage.output_tokens) * u128::from(self.output);
         u64::try_from(sum.div_ceil(1_000_000)).unwrap_or(u64::MAX)
     }
@@ -173,6 +182,9 @@ pub struct Usage {
     /// Those of them that came from the provider's cache.
     #[serde(default)]
     pub cached_input_tokens: u64,
+    /// Those of them that the provider put into its cache.
+    #[serde(default)]
+    pub cache_write_input_tokens: u64,
     /// Tokens written, reasoning included.
     pub output_tokens: u64,
     /// Those of them that were reasoning.
@@ -194,6 +206,8 @@ impl Usage {
         self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
         self.cached_input_tokens =
             self.cached_input_tokens.saturating_add(other.cached_input_tokens);
+        self.cache_write_input_tokens =
+            self.cache_write_input_tokens.saturating_add(other.cache_write_input_tokens);
         self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
         self.reasoning_tokens = self.reasoning_tokens.saturating_add(other.reasoning_tokens);
         self.cost_micro_usd = match (self.cost_micro_usd, other.cost_micro_usd) {
@@ -287,6 +301,9 @@ pub enum ChatMessage {
         /// The calls that it asked for.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         calls: Vec<ToolCall>,
+        /// What the provider that made the calls asked to be handed back; of no use to another one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<ProviderState>,
     },
     /// The result of a call.
     Tool {
@@ -308,7 +325,7 @@ impl ChatMessage {
 
     /// Text said by the model.
     pub fn assistant(text: impl Into<String>) -> Self {
-        Self::Assistant { text: text.into(), calls: Vec::new() }
+        Self::Assistant { text: text.into(), calls: Vec::new(), state: None }
     }
 }
 

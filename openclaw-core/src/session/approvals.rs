@@ -40,6 +40,11 @@ impl Run<'_> {
             effect: spec.effect,
             expires: self.hub.now().after(APPROVAL_TTL),
             principal: principal.clone(),
+            attributes: self
+                .session
+                .turn()
+                .map(|turn| turn.attributes().as_ref().clone())
+                .unwrap_or_default(),
         };
         Ask { asked, text: explain(reason, spec, call) }
     }
@@ -83,16 +88,22 @@ impl Run<'_> {
         self.plan.owner_conversation().unwrap_or_else(|| here.clone())
     }
 
-    /// Closes the asks whose time is over.
+    /// Closes the asks whose time is over. One that its turn went on without gets a turn that says so,
+    /// once no other is open.
     pub(super) fn expire_asks(&mut self) -> Result<()> {
         let now = self.hub.now();
         if self.session.wake_at().is_none_or(|first| first > now) {
             return Ok(());
         }
-        for open in self.session.asks() {
-            if open.ask.expires <= now {
+        for open in self.session.asks().into_iter().filter(|open| open.ask.expires <= now) {
+            if open.detached && self.session.turn().is_some() {
+                continue;
+            }
+            self.write(Directory::close_approval(&open.ask.approval));
+            if open.detached {
+                self.begin_answered(open.ask, Answer::Expired)?;
+            } else {
                 let approval = open.ask.approval;
-                self.write(Directory::close_approval(&approval));
                 self.record(Entry::Answered { approval, answer: Answer::Expired })?;
             }
         }

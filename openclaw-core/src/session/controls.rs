@@ -156,19 +156,19 @@ impl Run<'_> {
         let Some(open) = asks.into_iter().find(|open| open.ask.approval == *approval) else {
             return Ok(Some(format!("There is no open approval {approval}.")));
         };
-        let by = by.clone();
+        let (by, tool) = (by.clone(), open.ask.call.tool.clone());
         let answer = if allow { Answer::Allowed { by } } else { Answer::Refused { by } };
         if open.detached {
             if self.session.turn().is_some() {
                 return Ok(None);
             }
-            self.begin_answered(approval.clone(), answer, open.ask.principal)?;
+            self.begin_answered(open.ask, answer)?;
         } else {
             self.record(Entry::Answered { approval: approval.clone(), answer })?;
         }
         self.write(Directory::close_approval(approval));
         let done = if allow { "given" } else { "refused" };
-        Ok(Some(format!("Leave {approval} is {done}: {}.", open.ask.call.tool)))
+        Ok(Some(format!("Leave {approval} is {done}: {tool}.")))
     }
 }
 

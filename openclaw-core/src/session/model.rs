@@ -17,7 +17,7 @@ use crate::{
     provider::{
         CallContext, Completion, CompletionEvent, CompletionRequest, FinishReason, ToolCall,
     },
-    turn::Entry,
+    turn::{Entry, Step},
 };
 
 /// How often a prompt that was too long for the model is made shorter and sent again.
@@ -41,12 +41,13 @@ impl Run<'_> {
         loop {
             if context::request_tokens(&request) > budget && compactions < MAX_COMPACTIONS {
                 compactions += 1;
-                if self.compact(&request, budget).await? {
+                let compacted = self.compact(&request, budget).await?;
+                if self.is_over() {
+                    return Ok(());
+                }
+                if compacted {
                     request = context::request(&self.session, &self.agent, &self.files);
                     continue;
-                }
-                if self.is_ending() {
-                    return Ok(());
                 }
             }
             match self.complete(&request, true).await? {
@@ -60,8 +61,12 @@ impl Run<'_> {
                     self.emit(EventKind::TextReset);
                     budget = context::request_tokens(&request).min(budget) / 2;
                     compactions += 1;
-                    if !self.compact(&request, budget).await? {
-                        return if self.is_ending() { Ok(()) } else { self.failed(&error) };
+                    let compacted = self.compact(&request, budget).await?;
+                    if self.is_over() {
+                        return Ok(());
+                    }
+                    if !compacted {
+                        return self.failed(&error);
                     }
                     request = context::request(&self.session, &self.agent, &self.files);
                 }
@@ -72,10 +77,10 @@ impl Run<'_> {
 
     /// Replaces the oldest messages by a summary; false if nothing can go or the model did not sum up.
     async fn compact(&mut self, request: &CompletionRequest, budget: u64) -> Result<bool> {
-        let dropped = context::to_drop(&self.session, request, budget);
-        if dropped == 0 {
+        let Some(cut) = context::to_drop(&self.session, request, budget) else {
             return Ok(false);
-        }
+        };
+        let context::Cut { dropped, kept } = cut;
         let summing = context::summary_request(&self.session, &self.agent, dropped, &self.files)?;
         let history = self.session.history().iter().take(dropped);
         let label = history.fold(Label::neutral(), |all, message| all.join(&message.label()));
@@ -95,7 +100,8 @@ impl Run<'_> {
             }
         };
         let content = Content::text(format!("Summary of the conversation until here:\n{text}"));
-        self.record(Entry::Compacted { dropped, summary: Part { content, label }, usage })?;
+        let summary = Part { content, label };
+        self.record(Entry::Compacted { dropped, kept, summary, usage })?;
         Ok(true)
     }
 
@@ -103,7 +109,7 @@ impl Run<'_> {
     async fn complete(&mut self, request: &CompletionRequest, shown: bool) -> Result<Called> {
         let provider = Arc::clone(&self.agent.provider);
         let mut cx = CallContext::new().with_cancel(self.cancel.child());
-        cx.session = Some(self.session.nonce().into());
+        cx.session = self.session.id().map(|id| id.as_str().into());
         cx.agent = Some(self.key.agent().clone());
         cx.principal = self.session.turn().map(|turn| turn.principal().clone());
         let (hub, key, turn) = (self.hub, self.key, self.session.turn().map(|turn| turn.id()));
@@ -162,8 +168,13 @@ impl Run<'_> {
         self.session.turn().is_some_and(|turn| turn.is_ending())
     }
 
+    /// Whether the model is not to be called any more: a summary may have used up what a turn may use.
+    fn is_over(&self) -> bool {
+        !matches!(self.session.step(), Step::CallModel)
+    }
+
     fn replied(&mut self, completion: Completion) -> Result<()> {
-        let Completion { mut text, calls, reason, usage } = completion;
+        let Completion { mut text, calls, reason, usage, state } = completion;
         if text.trim().is_empty() && calls.is_empty() {
             text = match reason {
                 FinishReason::Refused => "The model refused to answer this.".to_owned(),
@@ -180,8 +191,10 @@ impl Run<'_> {
         }
         let label = self.session.context();
         let cut = reason == FinishReason::Length;
+        // Without calls the turn goes on no further with this model's thoughts.
+        let state = state.filter(|_| !calls.is_empty());
         let calls = calls.into_iter().map(stated).collect();
-        self.record(Entry::Replied { text, calls, label, usage, cut })
+        self.record(Entry::Replied { text, calls, label, usage, cut, state })
     }
 
     fn failed(&mut self, error: &Error) -> Result<()> {

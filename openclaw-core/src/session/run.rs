@@ -1,6 +1,10 @@
 //! The loop: look at what came in, do what the turn says may be done, commit, again.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::{OwnedMutexGuard, SemaphorePermit},
@@ -28,10 +32,10 @@ use crate::{
     },
     label::Label,
     message::{Action, Content, Message},
-    provider::Usage,
+    provider::{ResponseFormat, Usage},
     store::{Batch, InputId, Lease, LeaseName, NewOutbound, RecordWrite, SessionUpdate},
     time::{Cancel, Timestamp},
-    turn::{Answer, Cause, Entry, Outcome, Phase, Session, Step, decode, encode},
+    turn::{Answer, AskedCall, Cause, Entry, Outcome, Phase, Session, Step, decode, encode},
 };
 
 /// From how many entries on after the last checkpoint another one is written.
@@ -476,32 +480,28 @@ impl Run<'_> {
             }
             return Ok(false);
         }
-        let active = self.waiting.iter().find(|one| !one.is_passive());
-        let Some(principal) = active.and_then(Waiting::principal).cloned() else {
-            return Ok(false);
-        };
         let mode = match self.agent.agent.queue {
             _ if self.waiting.len() > COLLECT_ABOVE => QueueMode::Collect,
             mode => mode,
         };
         let (mut messages, mut inputs) = (Vec::new(), Vec::new());
-        let (mut attributes, mut form) = (std::collections::BTreeMap::new(), None);
-        let mut active = 0;
+        let mut request: Option<Request> = None;
         while let Some(one) = self.waiting.front() {
-            let passive = one.is_passive();
-            let same = passive || one.principal() == Some(&principal);
-            if !same || (active > 0 && !passive && mode == QueueMode::Followup) {
+            let belongs = match (&request, Request::of(one)) {
+                (_, None) | (None, _) => true,
+                (Some(request), Some(other)) => mode != QueueMode::Followup && *request == other,
+            };
+            if !belongs {
                 break;
             }
             let Some(one) = self.waiting.pop_front() else { break };
-            active += usize::from(!passive);
+            request = request.or_else(|| Request::of(&one));
             inputs.extend(one.rows());
-            if let Input::Message { inbound, format, .. } = &one.input {
-                attributes.extend(inbound.attributes.clone());
-                form = format.clone().or(form);
-            }
             messages.push(one.message());
         }
+        let Some(Request { principal, attributes, format }) = request else {
+            return Err(Error::internal("a turn that nobody wants"));
+        };
         self.record(Entry::Started {
             cause: Cause::Messages,
             principal,
@@ -509,19 +509,15 @@ impl Run<'_> {
             inputs,
             limits: self.agent.agent.limits,
             attributes,
-            format: form,
+            format,
         })?;
         self.emit(EventKind::TurnStarted);
         Ok(true)
     }
 
     /// Begins a turn that carries out, or reports, the owner's answer to a detached ask.
-    pub(super) fn begin_answered(
-        &mut self,
-        approval: crate::id::ApprovalId,
-        answer: Answer,
-        principal: Principal,
-    ) -> Result<()> {
+    pub(super) fn begin_answered(&mut self, ask: AskedCall, answer: Answer) -> Result<()> {
+        let AskedCall { approval, principal, attributes, .. } = ask;
         self.cancel = self.hub.stopping.child();
         self.record(Entry::Started {
             cause: Cause::Approval { approval, answer },
@@ -529,7 +525,7 @@ impl Run<'_> {
             messages: Vec::new(),
             inputs: Vec::new(),
             limits: self.agent.agent.limits,
-            attributes: std::collections::BTreeMap::new(),
+            attributes,
             format: None,
         })?;
         self.emit(EventKind::TurnStarted);
@@ -551,14 +547,18 @@ impl Run<'_> {
         self.record(Entry::Opened { session: SessionId::new(name.as_str()), nonce })
     }
 
-    /// The waiting messages of the turn's principal, if they may join it now.
+    /// The waiting messages that may join the turn now: of its principal, with the same values for tools
+    /// and the same form of the answer.
     fn take_joining(&mut self) -> (Vec<Message>, Vec<InputId>) {
         let mut taken = (Vec::new(), Vec::new());
-        let Some(principal) = self.session.turn().map(|turn| turn.principal().clone()) else {
-            return taken;
+        let Some(turn) = self.session.turn() else { return taken };
+        let request = Request {
+            principal: turn.principal().clone(),
+            attributes: turn.attributes().as_ref().clone(),
+            format: turn.format().cloned(),
         };
         while let Some(one) = self.waiting.front() {
-            if !one.is_passive() && one.principal() != Some(&principal) {
+            if Request::of(one).is_some_and(|other| other != request) {
                 break;
             }
             let Some(one) = self.waiting.pop_front() else { break };
@@ -587,11 +587,11 @@ impl Run<'_> {
             self.record(Entry::Detached)?;
         }
         if messages.is_empty() {
-            // Somebody else's message waits for this turn to end, and cannot wait for an answer.
+            // Another request waits for this turn to end, and cannot wait for an answer.
             let turn = self.session.turn();
             let questions = turn.map(|turn| turn.calls_in(&Phase::AsksUser)).unwrap_or_default();
             for call in questions {
-                let text = "Not answered yet: somebody else's message goes first.";
+                let text = "Not answered yet: another request goes first.";
                 self.finish(call, false, vec![Content::text(text)], &Label::system(), false)?;
             }
             return Ok(true);
@@ -812,6 +812,28 @@ fn acts(entries: &[(Seq, Timestamp, Entry)], dead_letters: bool, controls: bool)
     acts.extend(dead_letters.then_some(Act::DeadLetter));
     acts.extend(controls.then_some(Act::Control));
     acts
+}
+
+/// What messages that are answered together have in common.
+#[derive(PartialEq)]
+struct Request {
+    principal: Principal,
+    attributes: BTreeMap<String, String>,
+    format: Option<ResponseFormat>,
+}
+
+impl Request {
+    /// What an input wants; `None` if it goes along with whatever comes.
+    fn of(one: &Waiting) -> Option<Self> {
+        match &one.input {
+            Input::Message { inbound, principal, format, .. } if !one.is_passive() => Some(Self {
+                principal: principal.clone(),
+                attributes: inbound.attributes.clone(),
+                format: format.clone(),
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// Completes at a moment; never without one.

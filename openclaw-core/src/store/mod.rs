@@ -59,8 +59,8 @@ pub trait SessionStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<InputRow>>;
 
-    /// The sessions that have pending inputs or an open turn, in order of their keys, from after the
-    /// given one. This is the truth of which wake-ups are hints.
+    /// The sessions that have pending inputs, an open turn or a moment to be woken at, in order of their
+    /// keys, from after the given one. This is the truth of which wake-ups are hints.
     async fn unfinished(&self, after: Option<&SessionKey>, limit: usize)
     -> Result<Vec<Unfinished>>;
 
@@ -100,6 +100,8 @@ pub trait SessionStore: Send + Sync + 'static {
     ) -> Result<Vec<(SessionKey, SessionHead)>>;
 
     /// Nulls the payloads of log rows in `from..=to`; their envelopes stay. Returns how many had one.
+    /// What was sent for the session loses its [content](crate::message::Action::without_content)
+    /// too; what is still to be sent keeps it.
     async fn erase(&self, session: &SessionKey, from: Seq, to: Seq) -> Result<u64>;
 
     /// Inputs that were given up, newest first.
@@ -112,6 +114,8 @@ pub trait SessionStore: Send + Sync + 'static {
 ///
 /// - Rows of one lane (account and conversation) are read in the order in which they were committed.
 /// - A row is in exactly one [`OutboundState`]; only `settle` and `claim` move it.
+/// - A settled row is kept for at least [`KEY_RETENTION`], so that its receipt is found and its key
+///   adds nothing, and then forgotten.
 #[async_trait]
 pub trait OutboxStore: Send + Sync + 'static {
     /// The lanes of an account that have rows to deliver.
@@ -133,6 +137,9 @@ pub trait OutboxStore: Send + Sync + 'static {
 
     /// A row by its key, whatever its state.
     async fn outbound(&self, key: &crate::id::OutboundKey) -> Result<Option<OutboundRow>>;
+
+    /// The rows that are settled and were not sent, or nobody knows whether they were; newest first.
+    async fn undelivered(&self, limit: usize) -> Result<Vec<OutboundRow>>;
 }
 
 /// Small values that are not part of a session: pairing, approvals, routes, spend.
@@ -164,6 +171,7 @@ pub trait RecordStore: Send + Sync + 'static {
 /// Everything durable.
 ///
 /// Backup, integrity and migration belong to the implementation.
+#[async_trait]
 pub trait Store: SessionStore + OutboxStore + RecordStore {
     /// True if nothing survives the process. A gateway refuses such a store unless the application
     /// said [`ephemeral`](crate::gateway::GatewayBuilder::ephemeral).
@@ -174,4 +182,11 @@ pub trait Store: SessionStore + OutboxStore + RecordStore {
     /// Where files are kept that belong to what is stored. `None`: nowhere; then files that people send
     /// are not taken in, and agents are told so.
     fn blobs(&self) -> Option<Arc<dyn Blobs>>;
+
+    /// What the store found wrong with itself since it was opened, a sentence each; waits for a check
+    /// that is under way. Empty if all is sound, and for a store that does not check itself. The
+    /// gateway asks once, and tells the owner. Cancel safe.
+    async fn damage(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

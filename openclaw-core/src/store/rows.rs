@@ -133,7 +133,7 @@ pub struct SessionHead {
     pub checkpoint: Seq,
     /// True while a turn is open.
     pub open: bool,
-    /// When an open turn that waits must be woken.
+    /// When it must be woken although nothing arrives.
     pub wake_at: Option<Timestamp>,
 }
 
@@ -148,7 +148,7 @@ pub struct SessionUpdate {
     pub wake_at: Option<Timestamp>,
 }
 
-/// A session that has something to do, or waits with a turn open.
+/// A session that has something to do, or waits for something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfinished {
     /// Which.
@@ -157,7 +157,7 @@ pub struct Unfinished {
     pub pending: u64,
     /// Whether a turn is open.
     pub open: bool,
-    /// When an open turn must be woken.
+    /// When it must be woken although nothing arrives.
     pub wake_at: Option<Timestamp>,
 }
 

@@ -8,7 +8,7 @@ use crate::{
     id::{Seq, SessionKey},
 };
 
-/// How long the key of an accepted input is kept, at least.
+/// How long the key of an accepted input, and a settled outgoing row, is kept, at least.
 pub const KEY_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The reason of a dead letter that had to make room for newer inputs of its session.

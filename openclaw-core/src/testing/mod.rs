@@ -7,6 +7,7 @@ pub mod blobs;
 pub mod channel;
 mod clock;
 pub mod embedder;
+pub mod fake_service;
 mod loopback;
 pub mod memory;
 mod memory_faulty;

@@ -22,6 +22,7 @@ pub use super::provider_faulty::{FaultyProvider, ProviderFault};
 use super::{Suite, Verdict};
 use crate::{
     error::{Error, ErrorKind, Result},
+    gateway::IntoProvider,
     id::ModelId,
     provider::{
         CallContext, ChatMessage, Completion, CompletionEvent, CompletionRequest, DEFAULT_MODEL,
@@ -45,6 +46,7 @@ pub struct ProviderFixture {
     expected: Option<String>,
     usage: bool,
     tools: Option<Make>,
+    stateful: Option<Make>,
     stalling: Option<Make>,
     failing: Option<Make>,
     open: Option<Arc<dyn Fn() -> usize + Send + Sync>>,
@@ -52,7 +54,7 @@ pub struct ProviderFixture {
 
 impl ProviderFixture {
     /// About the provider that `make` makes, asked for `model`; each case has its own.
-    pub fn new<P: Provider>(
+    pub fn new<P: IntoProvider>(
         model: impl Into<ModelId>,
         make: impl Fn() -> P + Send + Sync + 'static,
     ) -> Self {
@@ -62,6 +64,7 @@ impl ProviderFixture {
             expected: None,
             usage: false,
             tools: None,
+            stateful: None,
             stalling: None,
             failing: None,
             open: None,
@@ -84,21 +87,34 @@ impl ProviderFixture {
 
     /// How to make one that calls at least one tool, with arguments that are a JSON object.
     #[must_use]
-    pub fn with_tools<P: Provider>(mut self, make: impl Fn() -> P + Send + Sync + 'static) -> Self {
+    pub fn with_tools<P: IntoProvider>(
+        mut self,
+        make: impl Fn() -> P + Send + Sync + 'static,
+    ) -> Self {
         self.tools = Some(erase(make));
+        self
+    }
+
+    /// How to make one that calls at least one tool and asks to be handed state back with the call.
+    #[must_use]
+    pub fn with_state<P: Provider>(mut self, make: impl Fn() -> P + Send + Sync + 'static) -> Self {
+        self.stateful = Some(erase(make));
         self
     }
 
     /// How to make one that begins a stream and then says nothing more.
     #[must_use]
-    pub fn with_stall<P: Provider>(mut self, make: impl Fn() -> P + Send + Sync + 'static) -> Self {
+    pub fn with_stall<P: IntoProvider>(
+        mut self,
+        make: impl Fn() -> P + Send + Sync + 'static,
+    ) -> Self {
         self.stalling = Some(erase(make));
         self
     }
 
     /// How to make one whose service refuses every request.
     #[must_use]
-    pub fn with_refusal<P: Provider>(
+    pub fn with_refusal<P: IntoProvider>(
         mut self,
         make: impl Fn() -> P + Send + Sync + 'static,
     ) -> Self {
@@ -129,8 +145,8 @@ impl ProviderFixture {
     }
 }
 
-fn erase<P: Provider>(make: impl Fn() -> P + Send + Sync + 'static) -> Make {
-    Arc::new(move || Arc::new(make()))
+fn erase<P: IntoProvider>(make: impl Fn() -> P + Send + Sync + 'static) -> Make {
+    Arc::new(move || make().into_provider())
 }
 
 /// The cases of [`Provider`]'s contract.
@@ -144,6 +160,7 @@ pub fn suite(name: impl Into<String>, fixture: ProviderFixture) -> Suite {
         .case("the_text_is_the_pieces_in_order", case(|f| Box::pin(the_text_is_the_pieces(f))))
         .case("usage_is_said", case(|f| Box::pin(usage_is_said(f))))
         .case("tool_calls_are_whole", case(|f| Box::pin(tool_calls_are_whole(f))))
+        .case("state_names_who_wants_it_back", case(|f| Box::pin(state_names_who_wants_it(f))))
         .case("cancelling_ends_the_stream", case(|f| Box::pin(cancelling_ends_the_stream(f))))
         .case("dropping_closes_the_request", case(|f| Box::pin(dropping_closes_the_request(f))))
         .case("a_refusal_fails_before_the_stream", case(|f| Box::pin(a_refusal_fails_early(f))))
@@ -199,15 +216,7 @@ async fn usage_is_said(fixture: ProviderFixture) -> Result<Verdict> {
 
 async fn tool_calls_are_whole(fixture: ProviderFixture) -> Result<Verdict> {
     let Some(make) = &fixture.tools else { return skip("no fixture calls tools") };
-    let mut request = fixture.request();
-    request.tools = Arc::from([ToolDefinition {
-        name: "add".into(),
-        description: "Adds two numbers".into(),
-        input_schema: json!({
-            "type": "object",
-            "properties": {"a": {"type": "number"}, "b": {"type": "number"}},
-        }),
-    }]);
+    let mut request = with_a_tool(&fixture);
     request.tool_choice = ToolChoice::Required;
     let (mut calls, mut reason, mut deltas) = (Vec::new(), None, Vec::<String>::new());
     for event in events(make, &request).await? {
@@ -243,6 +252,39 @@ async fn tool_calls_are_whole(fixture: ProviderFixture) -> Result<Verdict> {
     ids.sort_unstable();
     ids.dedup();
     check(ids.len() == calls.len(), || "two calls have the same id".to_owned())
+}
+
+fn with_a_tool(fixture: &ProviderFixture) -> CompletionRequest {
+    let mut request = fixture.request();
+    request.tools = Arc::from([ToolDefinition {
+        name: "add".into(),
+        description: "Adds two numbers".into(),
+        input_schema: json!({
+            "type": "object",
+            "properties": {"a": {"type": "number"}, "b": {"type": "number"}},
+        }),
+    }]);
+    request
+}
+
+async fn state_names_who_wants_it(fixture: ProviderFixture) -> Result<Verdict> {
+    let Some(make) = &fixture.stateful else { return skip("no fixture wants state back") };
+    let (provider, request) = (make(), with_a_tool(&fixture));
+    let stream = provider.stream(&CallContext::new(), &request).await?;
+    let done = Completion::collect(stream, |_| {}).await?;
+    let Some(state) = done.state else {
+        return Err(Error::internal("it gave no state"));
+    };
+    check(!done.calls.is_empty(), || "it gave state without a call".to_owned())?;
+    check(state.data_for(provider.id(), request.model.as_str()).is_some(), || {
+        format!(
+            "the state is for {} of {}; expected {} of {}",
+            state.model,
+            state.provider,
+            request.model,
+            provider.id()
+        )
+    })
 }
 
 async fn cancelling_ends_the_stream(fixture: ProviderFixture) -> Result<Verdict> {

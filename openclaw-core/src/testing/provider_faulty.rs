@@ -48,11 +48,13 @@ pub enum ProviderFault {
     NoOwnChoice,
     /// Lists each model twice.
     ListsTwice,
+    /// Says that the state to be handed back is another provider's.
+    DisownsState,
 }
 
 impl ProviderFault {
     /// Every fault.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::TalksOn,
         Self::NeverFinishes,
         Self::LosesText,
@@ -63,6 +65,7 @@ impl ProviderFault {
         Self::FailsLate,
         Self::NoOwnChoice,
         Self::ListsTwice,
+        Self::DisownsState,
     ];
 }
 
@@ -87,6 +90,7 @@ impl FaultyProvider {
             .expecting("Hello, Ada.")
             .with_usage()
             .with_tools(make(|| Step::new().call("add", json!({"a": 1})).call("add", json!({}))))
+            .with_state(make(|| Step::new().state(json!("signed")).call("add", json!({"a": 1}))))
             .with_stall(make(|| Step::text("Well").stall()))
             .with_refusal(make(|| Step::error(Error::new(ErrorKind::RateLimited, "busy"))))
             .counting(move || counter.load(Ordering::SeqCst))
@@ -109,6 +113,10 @@ impl FaultyProvider {
             (ProviderFault::HalfCalls, CompletionEvent::ToolCall(mut call)) => {
                 call.arguments.pop();
                 vec![CompletionEvent::ToolCall(call)]
+            }
+            (ProviderFault::DisownsState, CompletionEvent::State(mut state)) => {
+                state.provider = ProviderId::new("another");
+                vec![CompletionEvent::State(state)]
             }
             (_, event) => vec![event],
         }

@@ -18,7 +18,7 @@ use crate::{
     id::ProviderId,
     provider::{
         CallContext, CompletionEvent, CompletionRequest, CompletionStream, FinishReason, ModelInfo,
-        Provider, ToolCall, Usage,
+        Provider, ProviderState, ToolCall, Usage,
     },
     time::Cancel,
 };
@@ -188,7 +188,7 @@ impl Provider for Scripted {
         cx: &CallContext,
         request: &CompletionRequest,
     ) -> Result<CompletionStream> {
-        let beats = self.next(request)?.beats(request)?;
+        let beats = self.next(request)?.beats(&self.id, request)?;
         Ok(play(beats, cx.cancel.clone(), Open::new(&self.inner.open)))
     }
 }
@@ -210,6 +210,7 @@ enum Piece {
     Text(String),
     Reasoning(String),
     Call { name: String, arguments: String },
+    State(Value),
     Stall,
 }
 
@@ -267,6 +268,14 @@ impl Step {
         self
     }
 
+    /// Asks to be handed `data` back with the calls of this answer; see
+    /// [`ProviderState`].
+    #[must_use]
+    pub fn state(mut self, data: Value) -> Self {
+        self.pieces.push(Piece::State(data));
+        self
+    }
+
     /// Waits here until the call is cancelled or the stream dropped.
     #[must_use]
     pub fn stall(mut self) -> Self {
@@ -303,7 +312,7 @@ impl Step {
     }
 
     /// What happens on the stream, in order.
-    fn beats(self, request: &CompletionRequest) -> Result<VecDeque<Beat>> {
+    fn beats(self, id: &ProviderId, request: &CompletionRequest) -> Result<VecDeque<Beat>> {
         let (mut beats, mut written, mut calls) = (VecDeque::new(), 0, 0_u32);
         for piece in self.pieces {
             match piece {
@@ -328,6 +337,10 @@ impl Step {
                         arguments,
                     })));
                     calls += 1;
+                }
+                Piece::State(data) => {
+                    let state = ProviderState::new(id.clone(), request.model.clone(), data);
+                    beats.push_back(Beat::Event(CompletionEvent::State(state)));
                 }
                 Piece::Stall => beats.push_back(Beat::Stall),
             }

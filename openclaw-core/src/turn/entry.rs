@@ -12,7 +12,7 @@ use crate::{
     label::Label,
     message::{Call, Message, Part},
     policy::{CallHash, Verdict},
-    provider::{ResponseFormat, Usage},
+    provider::{ProviderState, ResponseFormat, Usage},
     store::InputId,
     time::Timestamp,
     tool::Effect,
@@ -97,6 +97,9 @@ pub enum Entry {
         /// True if the text was cut by a limit on output.
         #[serde(default)]
         cut: bool,
+        /// What the provider must be handed back with the calls until the turn ends.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<ProviderState>,
     },
     /// The model could not be asked, after all retries.
     ModelFailed {
@@ -154,8 +157,11 @@ pub enum Entry {
     TimedOut,
     /// The oldest messages were replaced by a summary.
     Compacted {
-        /// How many.
+        /// How many, those that are kept among them.
         dropped: usize,
+        /// Those of them, by their places, that stay behind the summary: what the open turn is about.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        kept: Vec<usize>,
         /// The summary, with the join of the labels of what it stands for.
         summary: Part,
         /// What making it used.
@@ -232,6 +238,9 @@ pub struct AskedCall {
     pub expires: Timestamp,
     /// Whose turn asked.
     pub principal: Principal,
+    /// What its request carried for tools.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// How a turn ended.
@@ -258,6 +267,8 @@ pub enum Outcome {
     TooManyTokens,
     /// The limit on cost was reached.
     TooExpensive,
+    /// There is a limit on cost, and what the turn cost so far is not known.
+    UnknownCost,
     /// The limit on time was reached.
     TooLong,
     /// The model made the same call with the same result over and over.
@@ -283,6 +294,11 @@ impl Outcome {
             }
             Self::TooExpensive => {
                 "I stopped: this cost more than one turn may cost. Say \"go on\" to continue."
+                    .to_owned()
+            }
+            Self::UnknownCost => {
+                "I stopped: a turn may cost only so much, and what this one costs is not known. The \
+                 model's price must be set, or the limit taken away."
                     .to_owned()
             }
             Self::TooLong => {

@@ -15,7 +15,8 @@ pub struct Limits {
     pub steps: u32,
     /// Tokens read and written by the model, by the provider's word.
     pub tokens: Option<u64>,
-    /// Cost in millionths of a US dollar, by the provider's word.
+    /// Cost in millionths of a US dollar, by the provider's word. A turn of unknown cost ends after its
+    /// first model call.
     pub cost_micro_usd: Option<u64>,
     /// Seconds from the turn's start, waiting for approvals and answers not counted.
     pub seconds: u64,

@@ -9,6 +9,7 @@ mod codec;
 mod entry;
 mod limits;
 mod session;
+mod size;
 
 pub use calls::Phase;
 pub use codec::{ENTRY_VERSION, decode, encode};

@@ -12,6 +12,7 @@ use super::{
     calls::{self, CallState, CallStep, Phase},
     entry::{Answer, AskedCall, Cause, Entry, Outcome},
     limits::Limits,
+    size::{message_size, value_size},
 };
 use crate::{
     access::Principal,
@@ -20,7 +21,7 @@ use crate::{
     label::{Integrity, Label},
     message::{Call, Content, Message, Part},
     policy::{CallHash, Task, Verdict, canonical},
-    provider::{ResponseFormat, Usage},
+    provider::{ProviderState, ResponseFormat, Usage},
     store::InputId,
     time::Timestamp,
     tool::Effect,
@@ -63,6 +64,7 @@ pub struct Session {
     seq: Seq,
     checkpoint: Seq,
     history: Vec<Arc<Message>>,
+    history_bytes: usize,
     context: Option<Label>,
     turn: Option<Turn>,
     detached: BTreeMap<ApprovalId, AskedCall>,
@@ -96,6 +98,10 @@ pub struct Turn {
     asks: Vec<AskedCall>,
     steps: u32,
     usage: Usage,
+    /// True if what it used has an unknown cost.
+    unpriced: bool,
+    /// The place of its first message in the history.
+    first: usize,
     attempts: u32,
     waited: Duration,
     parked_since: Option<Timestamp>,
@@ -103,6 +109,8 @@ pub struct Turn {
     reply: Option<String>,
     preview: Option<OutboundKey>,
     repeats: HashMap<[u8; 32], Repeats>,
+    /// What providers must be handed back, by the place of the reply.
+    states: BTreeMap<Seq, ProviderState>,
 }
 
 /// How often a call had the result that it had last.
@@ -193,6 +201,16 @@ impl Turn {
         })
     }
 
+    /// What the provider must be handed back with the reply that made this call.
+    pub fn state_of(&self, call: CallId) -> Option<&ProviderState> {
+        self.states.get(&call.seq)
+    }
+
+    /// About how many bytes what providers must be handed back takes.
+    pub(crate) fn state_bytes(&self) -> usize {
+        self.states.values().map(|state| value_size(&state.data)).sum()
+    }
+
     /// The calls in a phase, in order.
     pub fn calls_in(&self, phase: &Phase) -> Vec<CallId> {
         self.calls.iter().filter(|c| c.phase == *phase).map(|c| c.call.id).collect()
@@ -237,6 +255,8 @@ impl Turn {
             Some(Outcome::TooManyTokens)
         } else if self.limits.cost_micro_usd.is_some_and(|most| cost >= most) {
             Some(Outcome::TooExpensive)
+        } else if self.limits.cost_micro_usd.is_some() && self.unpriced {
+            Some(Outcome::UnknownCost)
         } else {
             None
         }
@@ -336,9 +356,20 @@ impl Session {
         &self.history
     }
 
+    /// About how much memory the history takes, in bytes.
+    pub(crate) fn history_bytes(&self) -> usize {
+        self.history_bytes
+    }
+
     /// The join of the labels of all that the history ever held, since `/new`.
     pub fn context(&self) -> Label {
         self.context.clone().unwrap_or_else(Label::neutral)
+    }
+
+    /// Where in the history the open turn begins; its end if none is open. Once a part of the turn was
+    /// summed up, that is behind the summary.
+    pub fn turn_begins(&self) -> usize {
+        self.turn.as_ref().map_or(self.history.len(), |turn| turn.first)
     }
 
     /// The open turn.
@@ -364,9 +395,14 @@ impl Session {
             .collect()
     }
 
-    /// When the session must be looked at although nothing arrives: an ask expires.
+    /// When the session must be looked at although nothing arrives: an ask expires. While a turn is open,
+    /// one that an earlier turn went on without waits for its end.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        self.asks().iter().map(|open| open.ask.expires).min()
+        let expires = |ask: &AskedCall| ask.expires;
+        match &self.turn {
+            Some(turn) => turn.asks.iter().map(expires).min(),
+            None => self.detached.values().map(expires).min(),
+        }
     }
 
     /// What may be done now.
@@ -439,13 +475,15 @@ impl Session {
                     nonce: nonce.clone(),
                     seq,
                     checkpoint: Seq(seq.0.saturating_sub(1)),
-                    history: history.iter().cloned().map(Arc::new).collect(),
+                    history: Vec::new(),
+                    history_bytes: 0,
                     context: Some(context.clone()),
                     turn: None,
                     detached: asks.iter().map(|ask| (ask.approval.clone(), ask.clone())).collect(),
                     usage: *usage,
                     turns: *turns,
                 };
+                history.iter().for_each(|message| self.push(message.clone()));
             }
             Entry::Started { .. } => {
                 self.idle()?;
@@ -466,8 +504,11 @@ impl Session {
                 }
             }
             Entry::Suspended => self.open()?.attempts = 0,
-            Entry::Replied { text, calls, label, usage, cut } => {
+            Entry::Replied { text, calls, label, usage, cut, state } => {
                 self.replied(seq, text, calls, label, usage, *cut)?;
+                if let Some(state) = state {
+                    self.open()?.states.insert(seq, state.clone());
+                }
             }
             Entry::ModelFailed { error, text } => {
                 let turn = self.open()?;
@@ -530,21 +571,40 @@ impl Session {
                     Some(if *superseded { Outcome::Superseded } else { Outcome::Cancelled });
             }
             Entry::TimedOut => self.open()?.ending = Some(Outcome::TooLong),
-            Entry::Compacted { dropped, summary, usage } => {
-                if *dropped > self.history.len() {
-                    return Err(misfit("more was dropped than there was"));
-                }
-                self.history.drain(..*dropped);
-                self.context = Some(self.context().join(&summary.label));
-                self.history.insert(0, Arc::new(Message::Note { parts: vec![summary.clone()] }));
-                self.usage.add(usage);
-                if let Some(turn) = &mut self.turn {
-                    turn.usage.add(usage);
-                }
+            Entry::Compacted { dropped, kept, summary, usage } => {
+                self.compacted(*dropped, kept, summary)?;
+                self.used(usage);
             }
             Entry::Ended { outcome } => self.ended(outcome)?,
         }
         Ok(())
+    }
+
+    fn compacted(&mut self, dropped: usize, kept: &[usize], summary: &Part) -> Result<()> {
+        let old = self.history.get(..dropped);
+        let old = old.ok_or_else(|| misfit("more was dropped than there was"))?;
+        let kept: Option<Vec<_>> = kept.iter().map(|&place| old.get(place).cloned()).collect();
+        let kept = kept.ok_or_else(|| misfit("what was not dropped cannot be kept"))?;
+        if let Some(turn) = &mut self.turn {
+            // Behind the summary, and behind nothing else if a part of the turn was dropped.
+            turn.first = turn.first.saturating_sub(dropped) + 1;
+            // Signed thoughts hold for the very conversation that they came of.
+            turn.states.clear();
+        }
+        let summary = Message::Note { parts: vec![summary.clone()] };
+        self.context = Some(self.context().join(&summary.label()));
+        self.history.splice(..dropped, std::iter::once(Arc::new(summary)).chain(kept));
+        self.history_bytes = self.history.iter().map(|message| message_size(message)).sum();
+        Ok(())
+    }
+
+    /// Counts what the model used.
+    fn used(&mut self, usage: &Usage) {
+        self.usage.add(usage);
+        if let Some(turn) = &mut self.turn {
+            turn.usage.add(usage);
+            turn.unpriced |= usage.cost_micro_usd.is_none() && usage.total_tokens() > 0;
+        }
     }
 
     fn idle(&self) -> Result<()> {
@@ -555,8 +615,11 @@ impl Session {
         self.turn.as_mut().ok_or_else(|| misfit("no turn is open"))
     }
 
-    fn push(&mut self, message: Message) {
-        self.context = Some(self.context().join(&message.label()));
+    fn push(&mut self, mut message: Message) {
+        let context = self.context().join(&message.label());
+        message.share_sources(&context);
+        self.context = Some(context);
+        self.history_bytes += message_size(&message);
         self.history.push(Arc::new(message));
     }
 
@@ -581,6 +644,8 @@ impl Session {
             asks: Vec::new(),
             steps: 0,
             usage: Usage::default(),
+            unpriced: false,
+            first: self.history.len(),
             attempts: 0,
             waited: Duration::ZERO,
             parked_since: None,
@@ -588,6 +653,7 @@ impl Session {
             reply: None,
             preview: None,
             repeats: HashMap::new(),
+            states: BTreeMap::new(),
         };
         turn.hear(messages);
         for message in messages {
@@ -645,9 +711,8 @@ impl Session {
         usage: &Usage,
         cut: bool,
     ) -> Result<()> {
-        self.usage.add(usage);
+        self.used(usage);
         let turn = self.open()?;
-        turn.usage.add(usage);
         turn.steps += 1;
         turn.attempts = 0;
         turn.reply = Some(if cut { format!("{text} …") } else { text.to_owned() });

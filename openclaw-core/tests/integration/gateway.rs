@@ -3,9 +3,12 @@
 mod access;
 mod approvals;
 mod asks;
+mod bad_input;
 mod channels;
 mod conversation;
+mod delivery;
 mod events;
+mod hooks;
 mod hostile;
 mod limits;
 mod means;

@@ -9,6 +9,7 @@
 
 mod channel_suite;
 mod dependencies;
+mod fake_service;
 mod gateway;
 mod layers;
 mod memory_suite;

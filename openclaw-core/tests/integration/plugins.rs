@@ -15,6 +15,7 @@ use openclaw_core::{
     gateway::Binding,
     hook::{Hook, HookContext, ReplyVerdict},
     plugin::{Config, NoConfig, OwnerEntry, Parts, PluginContext, PluginEntry, Registry},
+    provider::Usage,
     secret::SecretRef,
     store::InMemory,
     testing::{Loopback, Scripted, Step},
@@ -217,5 +218,45 @@ async fn a_chain_of_providers_is_the_default_and_a_budget_is_kept_in_the_store()
     let gateway = Gateway::builder().config_str(&registry(&world), &costly).start().await.unwrap();
     let reply = gateway.handle().ask("ada", "Hello").reply().await.unwrap();
     assert!(world.provider(2).requests().is_empty(), "{reply:?}");
+    gateway.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_model_has_a_name_of_ones_own_in_agents_and_in_chains() {
+    let world = World::default();
+    let text = r#"{
+      "ephemeral": true,
+      "plugins": [
+        {"plugin": "model", "config": {"id": "cloud", "replies": [{"say": "I am fast."}]}},
+        {"plugin": "model", "config": {"id": "local", "replies": []}}
+      ],
+      "models": {
+        "fast": {"provider": "cloud", "model": "claude-haiku-4-5"},
+        "small": {"provider": "local", "model": "tiny"}
+      },
+      "fallbacks": [{"id": "chain", "first": "cloud", "then": [{"model": "small"}]}],
+      "agents": [
+        {"id": "main", "model": "fast"},
+        {"id": "careful", "provider": "chain", "model": "fast"}
+      ],
+      "bindings": [{"agent": "careful", "channel": "api", "peer": "bob"}]
+    }"#;
+    let gateway = Gateway::builder().config_str(&registry(&world), text).start().await.unwrap();
+    let handle = gateway.handle();
+    assert_eq!(ask(&handle, "Hello").await, "I am fast.");
+    // The next time the cloud is down.
+    world.provider(0).push(Step::error(Error::new(openclaw_core::ErrorKind::Unavailable, "down")));
+    let mut usage = Usage::new(10, 1);
+    usage.cost_micro_usd = Some(7);
+    world.provider(1).push(Step::text("I am small.").usage(usage));
+    let reply = handle.ask("bob", "Hello").principal(Principal::Owner).reply().await.unwrap();
+    assert_eq!(reply.text, "I am small.");
+    assert_eq!(reply.usage.cost_micro_usd, Some(7), "by the provider that answered");
+    let asked: Vec<String> = [0, 1]
+        .iter()
+        .flat_map(|index| world.provider(*index).requests())
+        .map(|request| request.model.to_string())
+        .collect();
+    assert_eq!(asked, ["claude-haiku-4-5", "claude-haiku-4-5", "tiny"]);
     gateway.shutdown().await.unwrap();
 }

@@ -9,7 +9,7 @@ use openclaw_core::{
     label::{Integrity, Label},
     message::{Content, Message, Part},
     policy::Verdict,
-    provider::Usage,
+    provider::{ProviderState, Usage},
     store::{Batch, InMemory, InputId, LeaseName, LogRow, SessionStore as _, SessionUpdate},
     testing::{Scripted, SeededEntropy, scripted},
     time::Timestamp,
@@ -176,6 +176,7 @@ fn any_entry(dice: &SeededEntropy, last_reply: Seq) -> Entry {
             label: Label::untrusted("web"),
             usage: Usage::new(1, 1),
             cut: dice.below(2) == 0,
+            state: (dice.below(2) == 0).then(|| ProviderState::new("p", "m", json!("signed"))),
         },
         11 => Entry::ModelFailed { error: ErrorKind::Unavailable, text: "away".into() },
         12 => Entry::Decided {
@@ -202,6 +203,7 @@ fn any_entry(dice: &SeededEntropy, last_reply: Seq) -> Entry {
             _ => Entry::Previewed { key: OutboundKey::new("k") },
         },
         18 => Entry::Compacted {
+            kept: (0..usize::try_from(dice.below(3)).unwrap()).collect(),
             dropped: usize::try_from(dice.below(4)).unwrap(),
             summary: part("summary"),
             usage: Usage::new(1, 1),

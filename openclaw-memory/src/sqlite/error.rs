@@ -1,6 +1,6 @@
 //! What SQLite's errors mean here.
 
-use openclaw_core::{Error, ErrorKind};
+use openclaw_core::{Error, ErrorKind, Retry};
 use rusqlite::ErrorCode;
 
 /// Gives an error of SQLite its kind.
@@ -10,7 +10,8 @@ pub(super) fn failed(error: rusqlite::Error) -> Error {
             return Error::new(
                 ErrorKind::Exhausted,
                 "the database or its disk is full; free space or raise its limit. Nothing that was accepted is lost",
-            );
+            )
+            .with_retry(Retry::Backoff);
         }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             return Error::new(
@@ -39,5 +40,5 @@ pub(super) fn unreadable(what: &'static str, error: impl std::fmt::Display) -> E
 /// The store was closed, or its thread ended.
 pub(super) fn closed() -> Error {
     Error::new(ErrorKind::Unavailable, "the database is closed; open it again")
-        .with_retry(openclaw_core::Retry::Never)
+        .with_retry(Retry::Never)
 }

@@ -36,7 +36,7 @@ mod writer;
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{self, Sender},
     },
     thread,
@@ -48,7 +48,7 @@ use openclaw_core::{
     store::LeaseTable,
     time::{Clock, SystemClock},
 };
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub use blobs::FileBlobs;
 pub use check::Findings;
@@ -73,7 +73,7 @@ struct Shared {
     jobs: Sender<Job>,
     readers: Readers,
     leases: Arc<Mutex<LeaseTable>>,
-    checked: Arc<OnceLock<Findings>>,
+    checked: watch::Receiver<Option<Findings>>,
     blobs: FileBlobs,
 }
 
@@ -187,12 +187,12 @@ impl Builder {
         });
         let blobs = FileBlobs::new(folder, self.max_blob_bytes).with_clock(Arc::clone(&self.clock));
         let writer = Writer::new(opened, Arc::clone(&leases), self.clock, checkpoint)?;
-        let checked = Arc::new(OnceLock::new());
+        let (found, checked) = watch::channel(None);
         if unclean {
-            let (path, checked) = (path.clone(), Arc::clone(&checked));
+            let path = path.clone();
             thread::Builder::new()
                 .name("sqlite-check".into())
-                .spawn(move || check_after_crash(&path, &checked))
+                .spawn(move || check_after_crash(&path, &found))
                 .kind(ErrorKind::Unavailable)?;
         }
         let readers = Readers::start(&path, self.readers)?;
@@ -200,7 +200,7 @@ impl Builder {
     }
 }
 
-fn check_after_crash(path: &Path, checked: &OnceLock<Findings>) {
+fn check_after_crash(path: &Path, found: &watch::Sender<Option<Findings>>) {
     match check::quick(path) {
         Ok(findings) => {
             if !findings.is_sound() {
@@ -210,8 +210,7 @@ fn check_after_crash(path: &Path, checked: &OnceLock<Findings>) {
                     "the database is damaged; run doctor, restore a backup"
                 );
             }
-            // Only this thread sets it.
-            let _ = checked.set(findings);
+            found.send_replace(Some(findings));
         }
         Err(error) => tracing::warn!(%error, "the database could not be checked"),
     }
@@ -267,7 +266,7 @@ impl Sqlite {
     /// What the check in the background found; `None` if it is under way, or not needed because the
     /// file was closed properly before it was opened.
     pub fn findings(&self) -> Option<Findings> {
-        self.0.checked.get().cloned()
+        self.0.checked.borrow().clone()
     }
 
     /// Copies the database to the new file `to` while it is in use, and checks the copy as

@@ -10,7 +10,7 @@ use std::{
 use openclaw_core::{Error, ErrorKind, Result, error::ResultExt as _};
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
-use super::{Builder, error::failed, schema};
+use super::{Builder, check, error::failed, schema};
 
 /// How long an opener waits for one that is just closing.
 const LOCK_TRIES: u32 = 25;
@@ -72,6 +72,10 @@ pub(super) fn reader(path: &Path) -> Result<Connection> {
     )
     .map_err(failed)?;
     conn.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
+    // Not a reader's to do.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
+    // Each commit makes a reader forget its pages, so many are of no use to it.
+    conn.pragma_update(None, "cache_size", "-512").map_err(failed)?;
     keep_statements(&conn)?;
     Ok(conn)
 }
@@ -186,14 +190,26 @@ fn check_file(path: &Path) -> Result<()> {
         schema::check_header(application, i32::from_be_bytes(word(60).to_be_bytes()))?;
     }
     let wal = std::fs::metadata(beside(path, "-wal")).map_or(0, |found| found.len());
-    // With a log beside it, a file may be short until the log was applied.
-    if wal == 0 && pages * page_size > length {
+    let expected = pages * page_size;
+    // A crash while the log was applied leaves a file that is short, and a log that has the rest.
+    if length < expected && (wal == 0 || !is_whole_with_log(path)?) {
         return Err(damaged(format!(
-            "the database is truncated: {length} bytes, expected {}",
-            pages * page_size
+            "the database is truncated: {length} bytes, expected {expected}"
         )));
     }
     Ok(())
+}
+
+/// Whether a file that is short is sound together with the log beside it. Only reads.
+fn is_whole_with_log(path: &Path) -> Result<bool> {
+    let index = beside(path, "-shm");
+    let was_there = index.exists();
+    let findings = check::quick(path);
+    if !was_there {
+        // The index of the log is made by whoever reads it first. One that stays is rebuilt.
+        let _ = std::fs::remove_file(index);
+    }
+    Ok(findings?.is_sound())
 }
 
 fn settle(conn: &Connection, options: &Builder) -> Result<()> {
@@ -218,7 +234,7 @@ fn settle(conn: &Connection, options: &Builder) -> Result<()> {
         ("journal_size_limit", "67108864"),
         ("secure_delete", "FAST"),
         ("temp_store", "MEMORY"),
-        ("cache_size", "-4096"),
+        ("cache_size", "-2048"),
     ] {
         conn.pragma_update(None, name, value).map_err(failed)?;
     }

@@ -1,11 +1,15 @@
 //! Outgoing rows, as SQL.
 
 use openclaw_core::{
-    AccountId, Conversation, Error, ErrorKind, OutboundKey, Result,
-    store::{NewOutbound, OutboundId, OutboundRow, OutboundState, Settlement, no_such_outbound},
+    AccountId, Conversation, Error, ErrorKind, OutboundKey, Result, SessionKey,
+    message::Action,
+    store::{
+        KEY_RETENTION, NewOutbound, OutboundId, OutboundRow, OutboundState, Settlement,
+        no_such_outbound,
+    },
     time::Timestamp,
 };
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Rows, params};
 
 use super::{
     error::{failed, unreadable},
@@ -39,6 +43,50 @@ pub(super) fn add(tx: &Tx<'_>, rows: &[NewOutbound]) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// Settled rows that one call forgets at most, so that forgetting never takes long.
+const FORGET_AT_ONCE: u32 = 16;
+
+/// Forgets a few settled rows whose time is over, oldest first.
+pub(super) fn forget_old(tx: &mut Tx<'_>) -> Result<()> {
+    let retention = i64::try_from(KEY_RETENTION.as_millis()).unwrap_or(i64::MAX);
+    let wait = tx.counters.outbox_due.0.saturating_sub(tx.now.0);
+    // A longer one is of a clock that was set back since.
+    if (1..=retention).contains(&wait) {
+        return Ok(());
+    }
+    let before = tx.now.0.saturating_sub(retention);
+    tx.execute(
+        "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE live = 0 ORDER BY id LIMIT ?1)
+         AND at <= ?2",
+        params![FORGET_AT_ONCE, before],
+    )?;
+    let oldest: Option<i64> = tx
+        .prepare("SELECT at FROM outbox WHERE live = 0 ORDER BY id LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()
+        .map_err(failed)?;
+    // Until then there is nothing to look for.
+    tx.counters.outbox_due = Timestamp(oldest.unwrap_or(tx.now.0).saturating_add(retention));
+    Ok(())
+}
+
+/// Takes away what settled rows of a session say.
+pub(super) fn erase(tx: &Tx<'_>, session: &SessionKey) -> Result<usize> {
+    let mut statement =
+        tx.prepare("SELECT id, action FROM outbox WHERE session = ?1 AND live = 0")?;
+    let rows = statement
+        .query_map([session.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .map_err(failed)?;
+    let rows = rows.collect::<rusqlite::Result<Vec<(i64, String)>>>().map_err(failed)?;
+    for (id, action) in &rows {
+        let action: Action =
+            serde_json::from_str(action).map_err(|error| unreadable("action", error))?;
+        let action = json("an action", &action.without_content())?;
+        tx.execute("UPDATE outbox SET action = ?2 WHERE id = ?1", params![id, action])?;
+    }
+    Ok(rows.len())
 }
 
 /// Whether a row is live.
@@ -139,13 +187,8 @@ pub(super) fn lane(
         .map_err(failed)?;
     let account = conversation.account.as_str();
     let place = json("a conversation", conversation)?;
-    let mut rows =
-        statement.query(params![account, place, int(after.0), count(limit)]).map_err(failed)?;
-    let mut lane = Vec::new();
-    while let Some(row) = rows.next().map_err(failed)? {
-        lane.push(outbound_row(row)?);
-    }
-    Ok(lane)
+    let lane = params![account, place, int(after.0), count(limit)];
+    read(statement.query(lane).map_err(failed)?)
 }
 
 pub(super) fn outbound(conn: &Connection, key: &OutboundKey) -> Result<Option<OutboundRow>> {
@@ -153,6 +196,24 @@ pub(super) fn outbound(conn: &Connection, key: &OutboundKey) -> Result<Option<Ou
     let mut statement = conn.prepare_cached(&sql).map_err(failed)?;
     let mut rows = statement.query([key.as_str()]).map_err(failed)?;
     rows.next().map_err(failed)?.map(outbound_row).transpose()
+}
+
+pub(super) fn undelivered(conn: &Connection, limit: usize) -> Result<Vec<OutboundRow>> {
+    let mut statement = conn
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM outbox INDEXED BY outbox_undelivered
+             WHERE live = 0 AND state ->> 'state' <> 'sent' ORDER BY id DESC LIMIT ?1"
+        ))
+        .map_err(failed)?;
+    read(statement.query([count(limit)]).map_err(failed)?)
+}
+
+fn read(mut rows: Rows<'_>) -> Result<Vec<OutboundRow>> {
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        found.push(outbound_row(row)?);
+    }
+    Ok(found)
 }
 
 fn outbound_row(row: &Row<'_>) -> Result<OutboundRow> {

@@ -3,7 +3,7 @@
 use std::{
     path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
         mpsc::{self, Receiver, Sender},
     },
     thread,
@@ -24,23 +24,25 @@ enum Job {
 
 /// Reads what was committed when a query starts.
 pub(super) struct Readers {
-    jobs: Sender<Job>,
-    threads: usize,
+    /// A queue for each thread: from one that they share, each query would wake two threads, the one
+    /// that takes it and the one that waits in its place.
+    queues: Vec<Sender<Job>>,
+    turn: AtomicUsize,
 }
 
 impl Readers {
     pub(super) fn start(path: &Path, threads: usize) -> Result<Self> {
-        let (jobs, queue) = mpsc::channel();
-        let queue = Arc::new(Mutex::new(queue));
+        let mut queues = Vec::with_capacity(threads);
         for _ in 0..threads {
             let conn = open::reader(path)?;
-            let queue = Arc::clone(&queue);
+            let (jobs, queue) = mpsc::channel();
             thread::Builder::new()
                 .name("sqlite-reader".into())
                 .spawn(move || serve(&conn, &queue))
                 .kind(ErrorKind::Unavailable)?;
+            queues.push(jobs);
         }
-        Ok(Self { jobs, threads })
+        Ok(Self { queues, turn: AtomicUsize::new(0) })
     }
 
     pub(super) async fn read<T: Send + 'static>(
@@ -52,26 +54,23 @@ impl Readers {
             // A caller that is gone needs no answer.
             let _ = answer.send(query(conn));
         });
-        self.jobs.send(Job::Query(query)).map_err(|_| closed())?;
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.queues.len().max(1);
+        let queue = self.queues.get(turn).ok_or_else(closed)?;
+        queue.send(Job::Query(query)).map_err(|_| closed())?;
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
 
     /// Ends the threads after what they have to do.
     pub(super) fn stop(&self) {
-        for _ in 0..self.threads {
+        for queue in &self.queues {
             // Threads that are gone need not be told.
-            let _ = self.jobs.send(Job::Stop);
+            let _ = queue.send(Job::Stop);
         }
     }
 }
 
-fn serve(conn: &Connection, queue: &Mutex<Receiver<Job>>) {
-    loop {
-        // One thread waits in the queue, the others for it.
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        match job {
-            Ok(Job::Query(query)) => query(conn),
-            Ok(Job::Stop) | Err(_) => return,
-        }
+fn serve(conn: &Connection, queue: &Receiver<Job>) {
+    while let Ok(Job::Query(query)) = queue.recv() {
+        query(conn);
     }
 }

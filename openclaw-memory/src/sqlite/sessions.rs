@@ -43,7 +43,7 @@ pub(super) fn counters(conn: &Connection) -> Result<Counters> {
         [],
         |row| {
             let (pending, last_input) = (uint(row.get(0)?), uint(row.get(1)?));
-            Ok(Counters { pending, last_input, erased: false })
+            Ok(Counters { pending, last_input, outbox_due: Timestamp(i64::MIN), erased: false })
         },
     )
     .map_err(failed)
@@ -102,6 +102,7 @@ pub(super) fn accept(
     limits: AcceptLimits,
 ) -> Result<Vec<AcceptOutcome>> {
     forget_old_keys(tx)?;
+    outbox::forget_old(tx)?;
     inputs.iter().map(|input| accept_one(tx, input, limits)).collect()
 }
 
@@ -306,8 +307,8 @@ fn append(tx: &Tx<'_>, session: i64, entry: &LogRow) -> Result<()> {
 
 /// Nulls payloads and overwrites what they were in the file.
 pub(super) fn erase(tx: &mut Tx<'_>, session: &SessionKey, from: Seq, to: Seq) -> Result<u64> {
-    let Some(session) = find(tx, session)? else { return Ok(0) };
-    let (from, to) = log_ids(session.id, from, to);
+    let Some(found) = find(tx, session)? else { return Ok(0) };
+    let (from, to) = log_ids(found.id, from, to);
     let conn = tx.conn;
     let secure = |value| conn.pragma_update(None, "secure_delete", value).map_err(failed);
     secure("ON")?;
@@ -315,10 +316,33 @@ pub(super) fn erase(tx: &mut Tx<'_>, session: &SessionKey, from: Seq, to: Seq) -
         "UPDATE log SET payload = NULL WHERE id BETWEEN ?1 AND ?2 AND payload IS NOT NULL",
         [from, to],
     );
+    let sent = outbox::erase(tx, session);
+    let scrubbed = scrub(tx);
     secure("FAST")?;
-    let erased = erased? as u64;
-    tx.counters.erased |= erased > 0;
+    let (erased, sent) = (erased? as u64, sent?);
+    scrubbed?;
+    tx.counters.erased |= erased > 0 || sent > 0;
     Ok(erased)
+}
+
+/// Overwrites the pages that are free: former versions of rows stand there. Only while deleting is
+/// secure, so that what overwrites them is free again without a trace.
+fn scrub(tx: &Tx<'_>) -> Result<()> {
+    /// Of a page, less what belongs to SQLite.
+    const ROOM: i64 = 4_000;
+    const PAGES_A_ROW: i64 = 256;
+    tx.execute("CREATE TABLE scrub (zeros BLOB NOT NULL)", [])?;
+    loop {
+        let free: i64 =
+            tx.conn.pragma_query_value(None, "freelist_count", |row| row.get(0)).map_err(failed)?;
+        if free == 0 {
+            break;
+        }
+        let bytes = (free - 1).clamp(1, PAGES_A_ROW) * ROOM;
+        tx.execute("INSERT INTO scrub VALUES (zeroblob(?1))", [bytes])?;
+    }
+    tx.execute("DROP TABLE scrub", [])?;
+    Ok(())
 }
 
 fn session_id(conn: &Connection, session: &SessionKey) -> Result<Option<i64>> {
@@ -376,7 +400,8 @@ pub(super) fn unfinished(
         .prepare_cached(
             "SELECT key, pending + controls, open, wake_at FROM sessions
              INDEXED BY sessions_unfinished
-             WHERE open + pending + controls > 0 AND key > ?1 ORDER BY key LIMIT ?2",
+             WHERE (open + pending + controls > 0 OR wake_at IS NOT NULL) AND key > ?1
+             ORDER BY key LIMIT ?2",
         )
         .map_err(failed)?;
     let rows = statement

@@ -126,12 +126,16 @@ impl OutboxStore for Sqlite {
     }
 
     async fn settle(&self, id: OutboundId, settlement: Settlement) -> Result<()> {
-        write(&self.0.jobs, move |tx| outbox::settle(tx, id, settlement)).await
+        write(&self.0.jobs, move |tx| outbox::settle(tx, id, settlement.clone())).await
     }
 
     async fn outbound(&self, key: &OutboundKey) -> Result<Option<OutboundRow>> {
         let key = key.clone();
         self.0.readers.read(move |conn| outbox::outbound(conn, &key)).await
+    }
+
+    async fn undelivered(&self, limit: usize) -> Result<Vec<OutboundRow>> {
+        self.0.readers.read(move |conn| outbox::undelivered(conn, limit)).await
     }
 }
 
@@ -165,9 +169,18 @@ impl RecordStore for Sqlite {
     }
 }
 
+#[async_trait]
 impl Store for Sqlite {
     /// In a folder beside the file, made when the first one is kept.
     fn blobs(&self) -> Option<Arc<dyn Blobs>> {
         Some(Arc::new(self.0.blobs.clone()))
+    }
+
+    async fn damage(&self) -> Vec<String> {
+        let mut checked = self.0.checked.clone();
+        // An error means that there is nothing to check, or that it could not be done.
+        let findings = checked.wait_for(Option::is_some).await;
+        let findings = findings.ok().and_then(|findings| findings.clone());
+        findings.map(|findings| findings.problems).unwrap_or_default()
     }
 }

@@ -1,7 +1,8 @@
 //! The one thread that writes: it drains its queue into one transaction.
 //!
 //! What waits while a transaction is made durable is the next transaction. So one call costs one
-//! `fdatasync`, a thousand at once share one, and there is no timer. Each call has a savepoint: one
+//! `fdatasync`, a thousand at once share one, and there is no timer. Calls hardly ever fail: if one
+//! does, all of the transaction is undone and done again, each call with a savepoint, so that the one
 //! that fails is undone alone. Callers hear of it after the commit.
 
 use std::{
@@ -30,17 +31,57 @@ use super::{
 
 /// Most calls of one transaction; the rest is the next one.
 const MOST_CALLS: usize = 4_096;
-/// Pages in the log from which on a checkpoint is made beside the writer.
-const CHECKPOINT_PAGES: i32 = 1_000;
+/// After how many pages in the log a checkpoint is made beside the writer: about as many as one block
+/// of the log's index holds. Each page that was written many times since is written to the file once.
+const CHECKPOINT_PAGES: i32 = 4_000;
 /// Pages in the log at which the writer waits until it is emptied: 64 MiB.
 const CAP_PAGES: i32 = 16_384;
 
-/// Tells a caller how the transaction ended.
-type Answer = Box<dyn FnOnce(Result<()>) + Send>;
-type Call = Box<dyn FnOnce(&mut Tx<'_>) -> Answer + Send>;
+/// What a caller wants done in a transaction.
+pub(super) trait Call: Send {
+    /// Does it; what came of it is kept for the caller. May be called again in another transaction,
+    /// after this one was undone.
+    ///
+    /// # Errors
+    /// It failed, and may have left something half done.
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), Failed>;
+
+    /// Tells the caller how the transaction ended.
+    fn answer(self: Box<Self>, commit: Result<()>);
+}
+
+/// A call failed; why is for its caller alone.
+pub(super) struct Failed;
+
+struct Asked<W, T> {
+    work: W,
+    result: Option<Result<T>>,
+    answer: oneshot::Sender<Result<T>>,
+}
+
+impl<W, T> Call for Asked<W, T>
+where
+    W: FnMut(&mut Tx<'_>) -> Result<T> + Send,
+    T: Send,
+{
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), Failed> {
+        let result = self.result.insert((self.work)(tx));
+        if result.is_ok() { Ok(()) } else { Err(Failed) }
+    }
+
+    fn answer(self: Box<Self>, commit: Result<()>) {
+        let undone = || Err(Error::internal("a transaction was committed without the call"));
+        let result = match self.result {
+            Some(result) => result.and_then(|value| commit.map(|()| value)),
+            None => commit.and_then(|()| undone()),
+        };
+        // A caller that is gone needs no answer.
+        let _ = self.answer.send(result);
+    }
+}
 
 pub(super) enum Job {
-    Call(Call),
+    Call(Box<dyn Call>),
     Stop(oneshot::Sender<()>),
 }
 
@@ -51,6 +92,8 @@ pub(super) struct Counters {
     pub(super) pending: u64,
     /// The newest input.
     pub(super) last_input: u64,
+    /// Before this no settled outgoing row is old enough to be forgotten.
+    pub(super) outbox_due: Timestamp,
     /// Something was erased in this transaction: what it was must leave the log too.
     pub(super) erased: bool,
 }
@@ -61,8 +104,6 @@ pub(super) struct Tx<'a> {
     pub(super) counters: &'a mut Counters,
     pub(super) leases: &'a Mutex<LeaseTable>,
     pub(super) now: Timestamp,
-    /// Why there is no transaction, if there is none: then every call fails with it.
-    missing: Option<&'a Error>,
 }
 
 impl Tx<'_> {
@@ -80,50 +121,33 @@ impl Tx<'_> {
     }
 
     /// Runs `call` so that it leaves nothing behind if it fails.
-    fn alone<T>(&mut self, call: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        if let Some(error) = self.missing {
-            return Err(again(error));
-        }
+    ///
+    /// # Errors
+    /// There is no such protection any more; the transaction must be undone if it still is open.
+    fn alone(&mut self, call: &mut dyn Call) -> Result<()> {
         let before = *self.counters;
         self.execute("SAVEPOINT call", [])?;
-        let result = call(self);
-        let ended = self.end_savepoint(result.is_ok());
-        let result = result.and_then(|value| ended.map(|()| value));
-        if result.is_err() {
-            *self.counters = before;
-        }
-        result
-    }
-
-    fn end_savepoint(&self, keep: bool) -> Result<()> {
+        let kept = call.run(self);
         // SQLite undoes the whole transaction on some errors; then there is no savepoint either.
         if self.conn.is_autocommit() {
-            return Ok(());
+            return Err(all_undone());
         }
-        let ended = if keep { Ok(0) } else { self.execute("ROLLBACK TO call", []) };
-        let ended = ended.and_then(|_| self.execute("RELEASE call", []));
-        if ended.is_err() {
-            // Half a call must not be committed with the others: undo all of it.
-            self.execute("ROLLBACK", [])?;
+        if let Err(Failed) = kept {
+            *self.counters = before;
+            self.execute("ROLLBACK TO call", [])?;
         }
-        ended.map(|_| ())
+        self.execute("RELEASE call", []).map(|_| ())
     }
 }
 
 /// Sends `call` to the writer and waits until what it did is durable.
 pub(super) async fn write<T: Send + 'static>(
     jobs: &Sender<Job>,
-    call: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    work: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (answer, answered) = oneshot::channel();
-    let call: Call = Box::new(move |tx| {
-        let result = tx.alone(call);
-        Box::new(move |commit| {
-            // A caller that is gone needs no answer.
-            let _ = answer.send(result.and_then(|value| commit.map(|()| value)));
-        })
-    });
-    jobs.send(Job::Call(call)).map_err(|_| closed())?;
+    let call = Asked { work, result: None, answer };
+    jobs.send(Job::Call(Box::new(call))).map_err(|_| closed())?;
     answered.await.unwrap_or_else(|_| Err(closed()))
 }
 
@@ -135,6 +159,9 @@ pub(super) struct Writer {
     checkpoints: SyncSender<()>,
     /// Pages in the log after the last commit.
     log_pages: Arc<AtomicI32>,
+    /// Pages in the log at which the next checkpoint is made. While the log is written to without a
+    /// pause it is never begun anew, and a checkpoint after each commit would sync the file as often.
+    next_checkpoint: i32,
 }
 
 impl Writer {
@@ -152,7 +179,15 @@ impl Writer {
             Ok(())
         };
         opened.conn.wal_hook(Some(hook)).map_err(failed)?;
-        Ok(Self { opened, counters, leases, clock, checkpoints, log_pages })
+        Ok(Self {
+            opened,
+            counters,
+            leases,
+            clock,
+            checkpoints,
+            log_pages,
+            next_checkpoint: CHECKPOINT_PAGES,
+        })
     }
 
     /// Works until it is told to stop or all handles are gone; then leaves the database closed.
@@ -183,46 +218,73 @@ impl Writer {
         }
     }
 
-    /// Runs `calls` in one transaction and answers them. If SQLite undoes all of it at one of them,
+    /// Does `calls` in one transaction and answers them. If SQLite undoes all of it at one of them,
     /// those after it are left for the next transaction.
-    fn transact(&mut self, calls: &mut VecDeque<Call>) {
-        let before = self.counters;
-        let mut answers = Vec::with_capacity(calls.len());
-        let begun = self.step("BEGIN IMMEDIATE").err();
-        let mut undone = false;
-        while !undone && let Some(call) = calls.pop_front() {
-            answers.push(call(&mut Tx {
-                conn: &self.opened.conn,
-                counters: &mut self.counters,
-                leases: &self.leases,
-                now: self.clock.now(),
-                missing: begun.as_ref(),
-            }));
-            undone = begun.is_none() && self.opened.conn.is_autocommit();
-        }
-        let commit = match begun {
-            Some(error) => Err(error),
-            None if undone => Err(all_undone()),
-            None => self.step("COMMIT"),
-        };
-        if commit.is_err() {
-            self.counters = before;
-            if !self.opened.conn.is_autocommit() {
-                // If this fails too, the next BEGIN says so.
-                let _ = self.step("ROLLBACK");
+    fn transact(&mut self, calls: &mut VecDeque<Box<dyn Call>>) {
+        let mut done = Vec::with_capacity(calls.len());
+        let mut commit = self.transaction(|writer| writer.together(calls));
+        match commit {
+            Ok(true) => done.extend(calls.drain(..)),
+            Ok(false) => {
+                commit = self.transaction(|writer| writer.one_by_one(calls, &mut done));
             }
+            Err(_) => done.extend(calls.drain(..)),
         }
         if std::mem::take(&mut self.counters.erased)
             && let Err(error) = checkpoint(&self.opened.conn, "TRUNCATE")
         {
             tracing::warn!(%error, "what was erased stays in the log until it is next emptied");
         }
-        for answer in answers {
-            answer(match &commit {
-                Ok(()) => Ok(()),
+        for call in done {
+            call.answer(match &commit {
+                Ok(_) => Ok(()),
                 Err(error) => Err(again(error)),
             });
         }
+    }
+
+    /// Commits what `work` does if that comes to `true`, else undoes it.
+    fn transaction(&mut self, work: impl FnOnce(&mut Self) -> Result<bool>) -> Result<bool> {
+        let before = self.counters;
+        self.step("BEGIN IMMEDIATE")?;
+        let result = work(self).and_then(|keep| {
+            if keep {
+                self.step("COMMIT")?;
+            }
+            Ok(keep)
+        });
+        if !matches!(result, Ok(true)) {
+            self.counters = before;
+            if !self.opened.conn.is_autocommit() {
+                // If this fails too, the next BEGIN says so.
+                let _ = self.step("ROLLBACK");
+            }
+        }
+        result
+    }
+
+    /// Does all calls, up to one that fails: then false.
+    fn together(&mut self, calls: &mut VecDeque<Box<dyn Call>>) -> Result<bool> {
+        Ok(calls.iter_mut().all(|call| call.run(&mut self.tx()).is_ok()))
+    }
+
+    /// Does all calls, each so that it leaves nothing behind if it fails, and moves them to `done`.
+    fn one_by_one(
+        &mut self,
+        calls: &mut VecDeque<Box<dyn Call>>,
+        done: &mut Vec<Box<dyn Call>>,
+    ) -> Result<bool> {
+        while let Some(mut call) = calls.pop_front() {
+            let alone = self.tx().alone(call.as_mut());
+            done.push(call);
+            alone?;
+        }
+        Ok(true)
+    }
+
+    fn tx(&mut self) -> Tx<'_> {
+        let now = self.clock.now();
+        Tx { conn: &self.opened.conn, counters: &mut self.counters, leases: &self.leases, now }
     }
 
     fn step(&self, sql: &str) -> Result<()> {
@@ -231,14 +293,19 @@ impl Writer {
     }
 
     /// Has the log emptied beside the writer, or, at its cap, before anything else is written.
-    fn mind_the_log(&self) {
+    fn mind_the_log(&mut self) {
         let pages = self.log_pages.load(Ordering::Relaxed);
+        if pages < self.next_checkpoint - CHECKPOINT_PAGES {
+            // It was begun anew.
+            self.next_checkpoint = CHECKPOINT_PAGES;
+        }
         if pages >= CAP_PAGES {
             let _ = checkpoint(&self.opened.conn, "RESTART");
-        } else if pages >= CHECKPOINT_PAGES
-            && let Err(TrySendError::Disconnected(())) = self.checkpoints.try_send(())
-        {
-            let _ = checkpoint(&self.opened.conn, "PASSIVE");
+        } else if pages >= self.next_checkpoint {
+            self.next_checkpoint = pages + CHECKPOINT_PAGES;
+            if let Err(TrySendError::Disconnected(())) = self.checkpoints.try_send(()) {
+                let _ = checkpoint(&self.opened.conn, "PASSIVE");
+            }
         }
     }
 

@@ -1,8 +1,14 @@
 //! Damage is found; a backup brings back what was.
 
 use openclaw_core::{
-    ErrorKind, Seq,
-    store::{InputId, LogRow, SessionStore as _},
+    ErrorKind, Gateway, Seq,
+    message::{Action, Receipt},
+    store::{
+        InputId, LogRow, NewOutbound, OutboxStore as _, RecordStore as _, SessionStore as _,
+        Settlement, Store as _,
+    },
+    testing::{Loopback, Scripted},
+    time::Timestamp,
 };
 use openclaw_memory::sqlite::Sqlite;
 
@@ -74,6 +80,58 @@ async fn a_backup_restores_what_damage_took() {
 }
 
 #[tokio::test]
+async fn the_owner_is_told_of_damage_that_a_crash_left() {
+    let (_folder, path) = folder();
+    let store = Sqlite::open(&path).await.unwrap();
+    let a = session("a");
+    let held = lease(&store, &a).await;
+    for seq in 1..=20 {
+        store.commit(&held, &a, Seq(seq - 1), batch(seq, "x".repeat(20_000))).await.unwrap();
+    }
+    store.close().await.unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 4096 / 2 * 4096;
+    bytes[middle..middle + 4096].fill(0xA5);
+    std::fs::write(&path, bytes).unwrap();
+    // As a crash leaves it: not marked as closed.
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    conn.execute("UPDATE meta SET value = 0 WHERE name = 'clean'", []).unwrap();
+    drop(conn);
+
+    let chat = Loopback::account("chat:main").unwrap();
+    let ada = chat.person("ada");
+    let make = async || {
+        let store = Sqlite::open(&path).await.unwrap();
+        let gateway = Gateway::builder()
+            .provider(Scripted::replies(["hello"]))
+            .store(store.clone())
+            .channel(chat.clone())
+            .owner("chat", "ada")
+            .start()
+            .await
+            .unwrap();
+        (store, gateway)
+    };
+    let (store, gateway) = make().await;
+    let told = chat.next_message(ada.conversation()).await.text();
+    assert!(told.contains("database is damaged") && told.contains("backup"), "{told}");
+    assert!(!store.findings().unwrap().is_sound());
+    // It goes on with what is whole, and after the next crash tells the same once.
+    assert_eq!(ada.say("hi").await.unwrap(), "hello");
+    drop(gateway);
+    store.close().await.unwrap();
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    conn.execute("UPDATE meta SET value = 0 WHERE name = 'clean'", []).unwrap();
+    drop(conn);
+    let (store, gateway) = make().await;
+    assert!(!store.damage().await.is_empty());
+    gateway.shutdown().await.unwrap();
+    store.close().await.unwrap();
+    let damaged = |shown: &openclaw_core::testing::Shown| shown.text().contains("damaged");
+    assert_eq!(chat.messages().iter().filter(|shown| damaged(shown)).count(), 1);
+}
+
+#[tokio::test]
 async fn a_backup_is_whole_while_others_write() {
     let (_folder, path) = folder();
     let store = Sqlite::open(&path).await.unwrap();
@@ -123,6 +181,20 @@ async fn what_is_erased_is_not_in_the_files_any_more() {
     let secret = "THE-SECRET-WORD".repeat(1_000);
     store.commit(&held, &a, Seq::ZERO, batch(1, format!("\"{secret}\""))).await.unwrap();
     store.commit(&held, &a, Seq(1), batch(2, "\"THE-SECRET-WORD\"")).await.unwrap();
+    let key = openclaw_core::OutboundKey::from("reply");
+    let action = Action::Send { key: key.clone(), content: vec![secret.into()], reply_to: None };
+    let reply = NewOutbound {
+        key: key.clone(),
+        conversation: a.conversation().clone(),
+        session: Some(a.clone()),
+        action,
+        group: key.clone(),
+        edits: None,
+        at: Timestamp(1),
+    };
+    store.write(vec![], vec![reply]).await.unwrap();
+    let row = store.outbound(&key).await.unwrap().unwrap();
+    store.settle(row.id, Settlement::Sent(Receipt::default())).await.unwrap();
     assert_eq!(store.erase(&a, Seq(1), Seq(2)).await.unwrap(), 2);
     for file in std::fs::read_dir(path.parent().unwrap()).unwrap() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();

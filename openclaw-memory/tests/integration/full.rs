@@ -1,14 +1,23 @@
 //! A full disk refuses, loses nothing, and is no longer full once there is room.
 
-use std::process::{Command, Stdio};
+use std::{
+    ffi::OsStr,
+    path::Path,
+    process::{Command, Stdio},
+    sync::Arc,
+};
 
 use openclaw_core::{
-    ErrorKind, Seq,
+    AccountId, Conversation, ErrorKind, Gateway, Result, Seq, async_trait,
+    channel::{Capabilities, Channel, ChannelContext},
+    message::{Action, Sent},
     store::{InputId, SessionStore as _},
+    testing::{Loopback, Scripted, scripted::Step},
 };
 use openclaw_memory::sqlite::Sqlite;
+use tokio::sync::Notify;
 
-use crate::common::{NO_LIMITS, accept, batch, folder, input, lease, session, skip};
+use crate::common::{NO_LIMITS, accept, batch, child, folder, input, lease, role, session, skip};
 
 #[tokio::test]
 async fn a_full_database_refuses_and_recovers() {
@@ -56,33 +65,133 @@ async fn a_full_database_refuses_and_recovers() {
     }
 }
 
-/// A file system of its own, as small as a test wants it.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    /// `None` where this process may not mount one.
-    fn mount(at: &std::path::Path, size: &str) -> Option<Self> {
-        let options = format!("size={size}");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at);
-        mount.stderr(Stdio::null()).status().is_ok_and(|s| s.success()).then(|| Self(at.into()))
-    }
+/// A messenger that notices when what it brought was not taken.
+struct Watched {
+    chat: Loopback,
+    untaken: Notify,
 }
 
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // What stays mounted ends with the machine.
-        let _ = Command::new("umount").arg(&self.0).status();
+#[async_trait]
+impl Channel for Watched {
+    fn id(&self) -> &AccountId {
+        self.chat.id()
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        self.chat.capabilities()
+    }
+
+    async fn run(&self, cx: &ChannelContext) -> Result<()> {
+        let ended = self.chat.run(cx).await;
+        if ended.is_err() {
+            self.untaken.notify_one();
+        }
+        ended
+    }
+
+    async fn perform(
+        &self,
+        cx: &ChannelContext,
+        to: &Conversation,
+        action: &Action,
+    ) -> Result<Sent> {
+        self.chat.perform(cx, to, action).await
     }
 }
 
 #[tokio::test]
+async fn a_gateway_on_a_full_database_takes_nothing_and_loses_nothing() {
+    let (_folder, path) = folder();
+    let store = Sqlite::builder(&path).max_bytes(1 << 20).open().await.unwrap();
+    let filler = session("filler");
+    let held = lease(&store, &filler).await;
+    let mut seq = Seq::ZERO;
+    for size in [100_000, 10_000, 100] {
+        let mut fits = true;
+        while fits {
+            let entry = batch(seq.0 + 1, "y".repeat(size));
+            fits = store.commit(&held, &filler, seq, entry).await.is_ok();
+            seq.0 += u64::from(fits);
+        }
+    }
+    store.release(&held).await.unwrap();
+
+    let watched = Arc::new(Watched { chat: Loopback::new(), untaken: Notify::new() });
+    let chat = watched.chat.clone();
+    let people: Vec<_> = (0..5).map(|n| chat.person(&format!("p{n}"))).collect();
+    for person in &people {
+        person.send(&"word ".repeat(2_000));
+    }
+    let script = Scripted::from_fn(|_| Ok(Step::text("hello")));
+    let gateway = Gateway::builder()
+        .provider(script.clone())
+        .store(store.clone())
+        .channel(watched.clone())
+        .start()
+        .await
+        .unwrap();
+    watched.untaken.notified().await;
+    assert_eq!((chat.acknowledged(), chat.unheard()), (0, 5));
+    assert!(script.requests().is_empty() && chat.messages().is_empty());
+
+    assert!(store.erase(&filler, Seq(1), Seq(5)).await.unwrap() > 0);
+    for person in &people {
+        assert_eq!(chat.next_message(person.conversation()).await.text(), "hello");
+    }
+    gateway.shutdown().await.unwrap();
+    assert_eq!((chat.acknowledged(), chat.messages().len()), (5, 5));
+    assert!(store.doctor().await.unwrap().is_sound());
+    store.close().await.unwrap();
+}
+
+/// Mounts what is behind it and becomes the rest.
+const ON_A_SMALL_DISK: &str = r#"mount -t tmpfs -o size=16m tmpfs "$0" && exec "$@""#;
+
+/// `command` in a process for which `folder` is a file system of 16 MB, which ends with the process.
+/// `None` where this process may not make one.
+fn on_small_disk(folder: &Path, command: &Command) -> Option<Command> {
+    // By a user of its own; where that is not allowed, root may do without.
+    [&["--map-root-user", "--mount"][..], &["--mount"]].iter().find_map(|how| {
+        let under = |program: &OsStr| {
+            let mut under = Command::new("unshare");
+            under.args(*how).args(["sh", "-c", ON_A_SMALL_DISK]).arg(folder).arg(program);
+            under
+        };
+        let tried = under("true".as_ref()).stderr(Stdio::null()).status();
+        let mut run = tried.is_ok_and(|status| status.success()).then(|| {
+            let mut run = under(command.get_program());
+            run.args(command.get_args());
+            run
+        })?;
+        for (name, value) in command.get_envs() {
+            run.env(name, value.unwrap_or_default());
+        }
+        Some(run)
+    })
+}
+
+#[tokio::test]
 async fn a_full_disk_refuses_and_recovers() {
+    const NAME: &str = "full::a_full_disk_refuses_and_recovers";
+    if let Some(path) = role() {
+        fill_the_disk(Path::new(&path)).await;
+        println!("the disk was filled");
+        return;
+    }
     let (folder, path) = folder();
-    let Some(_disk) = SmallDisk::mount(folder.path(), "16m") else {
-        return skip("a_full_disk_refuses_and_recovers", "mounting needs root");
+    let child = child(NAME, path.to_str().unwrap());
+    let Some(mut child) = on_small_disk(folder.path(), &child) else {
+        return skip(NAME, "this process may not mount a file system");
     };
-    let store = Sqlite::open(&path).await.unwrap();
+    let output = child.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("the disk was filled"), "{output:?}");
+    assert!(!path.exists(), "the disk was not one of its own");
+}
+
+async fn fill_the_disk(path: &Path) {
+    let other = path.with_file_name("other");
+    let store = Sqlite::open(path).await.unwrap();
     let a = session("a");
     let mut added = 0;
     let error = loop {
@@ -94,19 +203,19 @@ async fn a_full_disk_refuses_and_recovers() {
         assert!(added < 1_000, "the disk is larger than it should be");
         if added == 100 {
             // Somebody else takes the rest.
-            let mut other = std::fs::File::create(folder.path().join("other")).unwrap();
+            let mut other = std::fs::File::create(&other).unwrap();
             while std::io::Write::write_all(&mut other, &[7; 4096]).is_ok() {}
         }
     };
     assert_eq!(error.kind(), ErrorKind::Exhausted, "{error}");
     assert_eq!(store.inputs(&a, InputId::default(), 10_000).await.unwrap().len(), added);
 
-    std::fs::remove_file(folder.path().join("other")).unwrap();
+    std::fs::remove_file(other).unwrap();
     assert!(accept(&store, &a, "later").await.is_some());
     let findings = store.doctor().await.unwrap();
     assert!(findings.is_sound(), "{findings:?}");
     store.close().await.unwrap();
-    let store = Sqlite::open(&path).await.unwrap();
+    let store = Sqlite::open(path).await.unwrap();
     assert_eq!(store.inputs(&a, InputId::default(), 10_000).await.unwrap().len(), added + 1);
     store.close().await.unwrap();
 }

@@ -20,3 +20,4 @@ mod measure;
 mod opening;
 mod plugins;
 mod restore;
+mod together;

@@ -1,19 +1,24 @@
 //! What may be opened, by whom, and what is left as it was.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     sync::atomic::{AtomicI64, Ordering},
 };
 
 use openclaw_core::{
-    ErrorKind,
-    store::{InputId, LeaseName, RecordKey, RecordStore as _, RecordWrite, SessionStore as _},
+    ErrorKind, OutboundKey,
+    message::{Action, Receipt},
+    store::{
+        InputId, LeaseName, NewOutbound, OutboundId, OutboxStore as _, RecordKey, RecordStore as _,
+        RecordWrite, SessionStore as _, Settlement,
+    },
     time::{Clock, Timestamp},
 };
 use openclaw_memory::sqlite::Sqlite;
+use tempfile::TempDir;
 
-use crate::common::{accept, batch, child, folder, lease, role, session};
+use crate::common::{NO_LIMITS, accept, batch, child, folder, input, lease, role, session};
 
 /// Opening `path` fails with `kind` and these words, and changes no byte of the folder's databases.
 async fn refused(path: &Path, kind: ErrorKind, words: &str) {
@@ -33,6 +38,20 @@ async fn refused(path: &Path, kind: ErrorKind, words: &str) {
     assert!(error.to_string().contains(words), "{error}");
     assert!(error.to_string().contains("assistant.db"), "{error}");
     assert!(files() == before, "a file was changed");
+}
+
+/// A copy as a crash leaves it: with a log that was not applied.
+fn as_after_a_crash(path: &Path) -> (TempDir, PathBuf) {
+    let (other, copy) = folder();
+    for suffix in ["", "-wal"] {
+        let name = |path: &Path| format!("{}{suffix}", path.display());
+        std::fs::copy(name(path), name(&copy)).unwrap();
+    }
+    (other, copy)
+}
+
+fn truncate(path: &Path, bytes: u64) {
+    std::fs::File::options().write(true).open(path).unwrap().set_len(bytes).unwrap();
 }
 
 #[tokio::test]
@@ -95,12 +114,7 @@ async fn a_hot_log_of_another_application_is_not_touched() {
     conn.execute_batch("CREATE TABLE theirs (x)").unwrap();
     conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).unwrap();
     conn.execute_batch("INSERT INTO theirs VALUES (1)").unwrap();
-    // Copied as a crash leaves it: with a log that was not applied.
-    let (_other, copy) = folder();
-    for suffix in ["", "-wal"] {
-        let name = |path: &Path| format!("{}{suffix}", path.display());
-        std::fs::copy(name(&path), name(&copy)).unwrap();
-    }
+    let (_other, copy) = as_after_a_crash(&path);
     refused(&copy, ErrorKind::InvalidConfig, "another application").await;
 }
 
@@ -128,6 +142,52 @@ async fn garbage_and_truncated_files_are_left_alone() {
 
     std::fs::write(&path, whole).unwrap();
     assert_eq!(accept(&Sqlite::open(&path).await.unwrap(), &session("a"), "1").await, None);
+}
+
+#[tokio::test]
+async fn a_truncated_file_is_left_alone_though_a_log_is_beside_it() {
+    let (_folder, path) = folder();
+    let a = session("a");
+    let store = Sqlite::open(&path).await.unwrap();
+    for n in 0..200 {
+        accept(&store, &a, &n.to_string()).await.unwrap();
+    }
+    store.close().await.unwrap();
+    let store = Sqlite::open(&path).await.unwrap();
+    accept(&store, &a, "in the log").await.unwrap();
+    let whole = std::fs::metadata(&path).unwrap().len();
+    for bytes in [whole / 2, 4096] {
+        let (_other, copy) = as_after_a_crash(&path);
+        assert!(std::fs::metadata(copy.with_extension("db-wal")).unwrap().len() > 0);
+        truncate(&copy, bytes);
+        refused(&copy, ErrorKind::InvalidData, "truncated").await;
+    }
+    let (_other, copy) = as_after_a_crash(&path);
+    let store = Sqlite::open(&copy).await.unwrap();
+    assert_eq!(store.inputs(&a, InputId::default(), 1_000).await.unwrap().len(), 201);
+}
+
+#[tokio::test]
+async fn a_short_file_whose_log_has_the_rest_is_opened() {
+    let (_folder, path) = folder();
+    let a = session("a");
+    let store = Sqlite::open(&path).await.unwrap();
+    let before = std::fs::metadata(&path).unwrap().len();
+    for n in 0..20 {
+        let large = input(&a, &n.to_string(), "x".repeat(10_000));
+        store.accept(vec![large], NO_LIMITS).await.unwrap();
+    }
+    // A crash while the log is applied, as the machine may leave it: pages in place, none behind.
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+        .unwrap();
+    let (_other, copy) = as_after_a_crash(&path);
+    assert!(std::fs::metadata(&copy).unwrap().len() > before);
+    truncate(&copy, before);
+    let store = Sqlite::open(&copy).await.unwrap();
+    assert_eq!(store.inputs(&a, InputId::default(), 1_000).await.unwrap().len(), 20);
+    assert!(store.doctor().await.unwrap().is_sound());
 }
 
 #[tokio::test]
@@ -202,4 +262,46 @@ async fn keys_live_thirty_days_and_a_clock_that_goes_back_shortens_nothing() {
     // The newest of the old rows stayed while it held the last place; now it may go.
     assert!(accept(&store, &a, "2").await.unwrap() > again);
     assert_eq!(store.inputs(&a, InputId::default(), 10).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn what_was_sent_is_known_for_thirty_days_and_what_waits_stays() {
+    const DAY: i64 = 24 * 60 * 60 * 1_000;
+    let (_folder, path) = folder();
+    let clock = Arc::new(Hand(AtomicI64::new(100 * DAY)));
+    let store = Sqlite::builder(&path).clock(clock.clone()).open().await.unwrap();
+    let a = session("a");
+    let row = |number: usize| {
+        let key = OutboundKey::from(format!("{number}"));
+        NewOutbound {
+            key: key.clone(),
+            conversation: a.conversation().clone(),
+            session: Some(a.clone()),
+            action: Action::Send { key: key.clone(), content: vec!["x".into()], reply_to: None },
+            group: key,
+            edits: None,
+            at: Timestamp(100 * DAY),
+        }
+    };
+    store.write(vec![], (0..40).map(row).collect()).await.unwrap();
+    let lane = store.lane(a.conversation(), OutboundId::default(), 100).await.unwrap();
+    // The oldest is still to be sent.
+    for row in &lane[1..] {
+        store.settle(row.id, Settlement::Sent(Receipt::message("m"))).await.unwrap();
+    }
+    let known = async || {
+        let mut known = 0;
+        for number in 0..40 {
+            let key = OutboundKey::from(format!("{number}"));
+            known += usize::from(store.outbound(&key).await.unwrap().is_some());
+        }
+        known
+    };
+    for (day, left) in [(129, 40), (10, 40), (131, 24), (131, 8), (131, 1), (131, 1)] {
+        clock.0.store(day * DAY, Ordering::Relaxed);
+        accept(&store, &a, &format!("{day}-{left}-{}", known().await)).await;
+        assert_eq!(known().await, left, "on day {day}");
+    }
+    let lane = store.lane(a.conversation(), OutboundId::default(), 100).await.unwrap();
+    assert_eq!(lane.len(), 1);
 }

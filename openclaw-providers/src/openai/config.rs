@@ -5,16 +5,13 @@ use std::collections::BTreeMap;
 use openclaw_core::{ModelId, ProviderId, schemars, secret::SecretRef};
 use serde::{Deserialize, Serialize};
 
-use super::PriceTable;
+use crate::{DEFAULT_IDLE_TIMEOUT_S, PriceTable};
 
 /// OpenAI's own address.
 pub const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
 
 /// The model at OpenAI's own address if neither the agent nor the provider names one.
 pub const DEFAULT_MODEL: &str = "gpt-4.1-mini";
-
-/// How long a server may stay silent, before its answer begins and within it, in seconds.
-pub const DEFAULT_IDLE_TIMEOUT_S: u64 = 180;
 
 /// The settings of an [`OpenAi`](super::OpenAi), as a configuration file holds them.
 ///
@@ -38,11 +35,12 @@ pub struct OpenAiConfig {
     pub id: ProviderId,
     /// Where the service is, `/v1` included where it has one.
     pub base_url: String,
+    /// Which of the two APIs the service is asked by.
+    pub api: OpenAiApi,
     /// The key. OpenAI needs one; servers of one's own often do not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_key: Option<SecretRef>,
-    /// The model for agents that name none. Without it, [`DEFAULT_MODEL`] at OpenAI's own address; other
-    /// services are left the choice.
+    /// The model for requests that name none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelId>,
     /// The organization that pays.
@@ -50,7 +48,7 @@ pub struct OpenAiConfig {
     pub organization: Option<String>,
     /// More headers for each request. No place for secrets.
     pub headers: BTreeMap<String, String>,
-    /// How the limit on output tokens is called.
+    /// How the limit on output tokens is called in chat completions.
     pub max_tokens_field: MaxTokensField,
     /// How long the server may stay silent, in seconds.
     pub idle_timeout_s: u64,
@@ -66,6 +64,7 @@ impl Default for OpenAiConfig {
         Self {
             id: ProviderId::new("openai"),
             base_url: DEFAULT_BASE_URL.to_owned(),
+            api: OpenAiApi::default(),
             api_key: None,
             model: None,
             organization: None,
@@ -76,6 +75,20 @@ impl Default for OpenAiConfig {
             allow_plain_http: false,
         }
     }
+}
+
+/// An API by which completions are asked for.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OpenAiApi {
+    /// `/chat/completions`: what every service speaks.
+    #[default]
+    ChatCompletions,
+    /// `/responses`: what OpenAI's reasoning models do best with.
+    Responses,
 }
 
 /// How a service calls the limit on output tokens.

@@ -1,111 +1,43 @@
-//! What a service's refusals mean.
+//! What OpenAI's refusals mean, and those of the services that speak its language.
 
-use std::time::Duration;
+use openclaw_core::{ErrorKind, http::StatusCode};
 
-use jiff::SignedDuration;
-use openclaw_core::{
-    Error, ErrorKind, Retry,
-    http::{HeaderMap, StatusCode, header},
-    serde_json::{self, Value},
-    time::{Clock as _, SystemClock, Timestamp},
-};
+use crate::service::{Details, kind_of_status};
 
-/// The longest wait that is believed; a longer one is shortened to it.
-pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// Codes of what is against the rules of the service.
+const DENIED: [&str; 6] = [
+    "content_filter",
+    "content_policy_violation",
+    "image_content_policy_violation",
+    "bio_policy",
+    "misalignment_policy_violation",
+    "data_residency_mismatch",
+];
 
-/// How much of a service's own message goes into an error's text, in characters.
-const MESSAGE_CHARS: usize = 500;
-
-/// The error that a response with a status other than 200 means.
-pub(super) fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
-    if status.is_redirection() {
-        return Error::config(format!(
-            "it answered {status}, and redirects are not followed; set base_url to the final address"
-        ));
-    }
-    let Ok(value) = serde_json::from_slice::<Value>(body) else {
-        let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let kind = kind_of_status(status);
-        let text = format!("it answered {status} with {}, not JSON", media.unwrap_or("something"));
-        return with_wait(Error::new(kind, text), kind, headers);
-    };
-    let details = Details::of(&value);
-    let kind = details.kind(Some(status));
-    let text = format!("it answered {status}: {}", details.message);
-    with_wait(Error::new(kind, text), kind, headers)
-}
-
-/// The error that an error object in a stream means.
-pub(super) fn broken_off(value: &Value) -> Error {
-    let details = Details::of(value);
-    let status = details.code.parse().ok().and_then(|code| StatusCode::from_u16(code).ok());
-    let kind = details.kind(status);
-    Error::new(kind, format!("it broke off its answer: {}", details.message))
-}
-
-/// What the various services write into an error.
-struct Details {
-    message: String,
-    /// `code`, as text.
-    code: String,
-    /// `type`.
-    class: String,
-}
-
-impl Details {
-    /// Reads `{"error": {…}}`, `{"error": "text"}`, `{"message": …}` and `{"detail": …}`.
-    fn of(value: &Value) -> Self {
-        let inner = value.get("error").filter(|error| !error.is_null()).unwrap_or(value);
-        let text = |key| match inner.get(key) {
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Number(number)) => number.to_string(),
-            Some(other @ (Value::Object(_) | Value::Array(_))) => other.to_string(),
-            _ => String::new(),
-        };
-        let message = [inner.as_str().unwrap_or_default().to_owned(), text("message")]
-            .into_iter()
-            .chain([text("detail")])
-            .find(|text| !text.is_empty())
-            .unwrap_or_else(|| "no message".to_owned());
-        let message = message.chars().filter(|c| !c.is_control()).take(MESSAGE_CHARS).collect();
-        Self { message, code: text("code"), class: text("type") }
-    }
-
-    fn kind(&self, status: Option<StatusCode>) -> ErrorKind {
-        let says = |word: &str| self.code == word || self.class == word;
-        let kind = status.map_or(ErrorKind::Unavailable, kind_of_status);
-        if says("insufficient_quota") || says("billing_hard_limit_reached") {
-            ErrorKind::Exhausted
-        } else if says("context_length_exceeded") || says("exceed_context_size_error") {
-            ErrorKind::ContextOverflow
-        } else if kind == ErrorKind::RateLimited || says("rate_limit_exceeded") {
-            ErrorKind::RateLimited
-        } else if says("content_filter") || says("content_policy_violation") {
-            ErrorKind::Denied
-        } else if says("model_not_found") {
-            ErrorKind::NotFound
-        } else if says("invalid_api_key") {
-            ErrorKind::Unauthenticated
-        } else if is_overflow(&self.message) {
-            ErrorKind::ContextOverflow
-        } else {
-            kind
-        }
-    }
-}
-
-fn kind_of_status(status: StatusCode) -> ErrorKind {
-    match status.as_u16() {
-        401 => ErrorKind::Unauthenticated,
-        402 => ErrorKind::Exhausted,
-        403 => ErrorKind::Denied,
-        404 => ErrorKind::NotFound,
-        408 => ErrorKind::Timeout,
-        409 => ErrorKind::Conflict,
-        429 => ErrorKind::RateLimited,
-        400..500 => ErrorKind::InvalidInput,
-        500.. => ErrorKind::Unavailable,
-        _ => ErrorKind::InvalidData,
+/// The kind of a failure.
+pub(super) fn kind(details: &Details, status: Option<StatusCode>) -> ErrorKind {
+    let says = |word: &str| details.says(word);
+    let kind = status.map_or(ErrorKind::Unavailable, kind_of_status);
+    if says("insufficient_quota") || says("billing_hard_limit_reached") {
+        ErrorKind::Exhausted
+    } else if says("context_length_exceeded") || says("exceed_context_size_error") {
+        ErrorKind::ContextOverflow
+    } else if kind == ErrorKind::RateLimited || says("rate_limit_exceeded") {
+        ErrorKind::RateLimited
+    } else if DENIED.iter().any(|word| says(word)) {
+        ErrorKind::Denied
+    } else if says("invalid_prompt") || details.code.contains("image") {
+        ErrorKind::InvalidInput
+    } else if says("vector_store_timeout") {
+        ErrorKind::Timeout
+    } else if says("model_not_found") {
+        ErrorKind::NotFound
+    } else if says("invalid_api_key") {
+        ErrorKind::Unauthenticated
+    } else if is_overflow(&details.message) {
+        ErrorKind::ContextOverflow
+    } else {
+        kind
     }
 }
 
@@ -132,72 +64,19 @@ fn is_overflow(message: &str) -> bool {
     .any(|words| message.contains(words))
 }
 
-fn with_wait(error: Error, kind: ErrorKind, headers: &HeaderMap) -> Error {
-    if !matches!(kind, ErrorKind::RateLimited | ErrorKind::Unavailable | ErrorKind::Timeout) {
-        return error;
-    }
-    let now = SystemClock.now().since(Timestamp::default());
-    match wait(headers, now) {
-        Some(wait) => error.with_retry(Retry::After(wait.min(MAX_RETRY_AFTER))),
-        None => error,
-    }
-}
-
-/// How long the service asks to wait; `now` is the time since 1970.
-fn wait(headers: &HeaderMap, now: Duration) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let exact = text("retry-after-ms").and_then(|ms| seconds(ms).map(|ms| ms / 1_000));
-    let plain = || {
-        let text = text("retry-after")?;
-        seconds(text).or_else(|| until(text, now))
-    };
-    // Of the limits, the one that is used up counts.
-    let spent = |what: &str| {
-        let left = text(&format!("x-ratelimit-remaining-{what}"))?;
-        (left.trim() == "0").then_some(())?;
-        duration(text(&format!("x-ratelimit-reset-{what}"))?)
-    };
-    let limits = || spent("requests").max(spent("tokens"));
-    let reset = || {
-        let text = text("x-ratelimit-reset")?;
-        // OpenRouter's is a moment, in milliseconds since 1970; others' is a span or in seconds.
-        match seconds(text)?.as_secs() {
-            ms @ 100_000_000_000.. => Some(Duration::from_millis(ms).saturating_sub(now)),
-            at @ 1_000_000_000.. => Some(Duration::from_secs(at).saturating_sub(now)),
-            _ => seconds(text),
-        }
-    };
-    exact.or_else(plain).or_else(limits).or_else(reset)
-}
-
-fn seconds(text: &str) -> Option<Duration> {
-    Duration::try_from_secs_f64(text.trim().parse().ok()?).ok()
-}
-
-/// The time from `now` to an HTTP date.
-fn until(text: &str, now: Duration) -> Option<Duration> {
-    let at = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp().as_second();
-    Some(Duration::from_secs(at.try_into().ok()?).saturating_sub(now))
-}
-
-/// A span such as `6m0s`, `2m59.56s` or `20ms`.
-fn duration(text: &str) -> Option<Duration> {
-    let span: SignedDuration = text.trim().parse().ok()?;
-    span.try_into().ok()
-}
-
 #[cfg(test)]
 mod tests {
-    use openclaw_core::serde_json::json;
+    use openclaw_core::{
+        Error,
+        serde_json::{Value, json},
+    };
 
     use super::*;
+    use crate::service::broken_off;
 
     fn answer(status: u16, body: &Value) -> Error {
-        refused(
-            StatusCode::from_u16(status).unwrap(),
-            &HeaderMap::new(),
-            body.to_string().as_bytes(),
-        )
+        let details = Details::of(body);
+        Error::new(kind(&details, StatusCode::from_u16(status).ok()), details.message)
     }
 
     #[test]
@@ -263,56 +142,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_named_by_its_type_alone() {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, "text/html".parse().unwrap());
-        let error = refused(StatusCode::BAD_GATEWAY, &headers, b"<html>nginx says <b>no</b>");
-        assert_eq!(error.kind(), ErrorKind::Unavailable);
-        assert_eq!(error.to_string(), "it answered 502 Bad Gateway with text/html, not JSON");
-        let error = refused(StatusCode::FOUND, &HeaderMap::new(), b"");
-        assert_eq!(error.kind(), ErrorKind::InvalidConfig);
-    }
-
-    #[test]
     fn errors_inside_a_stream_are_worth_a_retry_unless_they_say_otherwise() {
-        let kind = |value: Value| broken_off(&value).kind();
+        let kind = |value: Value| broken_off(super::kind, &value).kind();
         assert_eq!(kind(json!({"error": {"message": "overloaded"}})), ErrorKind::Unavailable);
         assert_eq!(kind(json!({"error": {"message": "x", "code": 429}})), ErrorKind::RateLimited);
         assert_eq!(kind(json!({"error": {"message": "x", "code": 400}})), ErrorKind::InvalidInput);
-    }
-
-    #[test]
-    fn the_wait_is_read_from_whichever_header_has_it() {
-        let now = Duration::from_secs(1_800_000_000);
-        let wait = |pairs: &[(&'static str, &str)]| {
-            let mut headers = HeaderMap::new();
-            for (name, value) in pairs {
-                headers.insert(*name, value.parse().unwrap());
-            }
-            wait(&headers, now).map(|wait| wait.as_millis())
-        };
-        assert_eq!(wait(&[("retry-after", "3")]), Some(3_000));
-        assert_eq!(wait(&[("retry-after", "2.5"), ("retry-after-ms", "2400")]), Some(2_400));
-        // 2027-01-15T08:00:00Z is second 1,800,000,000.
-        assert_eq!(wait(&[("retry-after", "Fri, 15 Jan 2027 08:00:07 GMT")]), Some(7_000));
-        assert_eq!(wait(&[("retry-after", "Fri, 15 Jan 2021 08:00:07 GMT")]), Some(0));
-        assert_eq!(
-            wait(&[
-                ("x-ratelimit-remaining-requests", "0"),
-                ("x-ratelimit-reset-requests", "2m59.56s"),
-                ("x-ratelimit-remaining-tokens", "7"),
-                ("x-ratelimit-reset-tokens", "1h"),
-            ]),
-            Some(179_560)
-        );
-        assert_eq!(
-            wait(&[("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "20ms")]),
-            Some(20)
-        );
-        assert_eq!(wait(&[("x-ratelimit-reset", "1800000004500")]), Some(4_500));
-        assert_eq!(wait(&[("x-ratelimit-reset", "12")]), Some(12_000));
-        for bad in ["soon", "-1", "NaN", "1e300", ""] {
-            assert_eq!(wait(&[("retry-after", bad)]), None, "{bad}");
-        }
     }
 }

@@ -1,5 +1,9 @@
+use std::sync::Arc;
+
 use openclaw_core::{
     Retry,
+    bytes::Bytes,
+    http::Method,
     message::{Content, Media, MediaSource},
     provider::{ChatMessage, ResponseFormat, ToolCall, ToolChoice, ToolDefinition},
     schemars,
@@ -9,7 +13,7 @@ use openclaw_core::{
 use super::*;
 
 fn body(request: &CompletionRequest) -> Value {
-    wire::body(request, Some("m"), MaxTokensField::default()).unwrap().into()
+    chat::body(request, Some("m"), MaxTokensField::default()).unwrap().into()
 }
 
 fn variables(set: &[(&str, &str)]) -> Result<OpenAi> {
@@ -21,11 +25,11 @@ fn variables(set: &[(&str, &str)]) -> Result<OpenAi> {
 #[test]
 fn the_environment_gives_a_key_or_an_address() {
     let provider = variables(&[("OPENAI_API_KEY", "sk-1"), ("OPENAI_MODEL", "gpt-4o")]).unwrap();
-    assert_eq!(provider.base, DEFAULT_BASE_URL);
+    assert_eq!(provider.service.base, DEFAULT_BASE_URL);
     assert_eq!(provider.default_model().unwrap().as_str(), "gpt-4o");
     let local = variables(&[("OPENAI_BASE_URL", "http://127.0.0.1:1/v1/")]).unwrap();
-    assert!(local.key.is_none());
-    assert_eq!(local.base, "http://127.0.0.1:1/v1");
+    assert!(local.service.key.is_none());
+    assert_eq!(local.service.base, "http://127.0.0.1:1/v1");
     let error = variables(&[]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     assert!(error.to_string().contains("OPENAI_API_KEY"), "{error}");
@@ -43,7 +47,7 @@ fn addresses_that_would_leak_or_fail_are_refused_without_being_repeated() {
 
 #[test]
 fn a_key_goes_in_clear_to_this_machine_alone() {
-    let ask = |provider: &OpenAi| provider.request(Method::GET, "/models", Bytes::new());
+    let ask = |provider: &OpenAi| provider.service.request(Method::GET, "/models", Bytes::new());
     for url in ["http://127.0.0.1:1/v1", "http://[::1]:1", "http://localhost:1", "https://h/v1"] {
         let request = ask(&OpenAi::new("sk-1").base_url(url).unwrap()).unwrap();
         let sent = &request.headers()["authorization"];
@@ -60,10 +64,11 @@ fn a_key_goes_in_clear_to_this_machine_alone() {
 fn the_key_is_in_no_text() {
     let provider = OpenAi::new("sk-secret").header("x-team", "sk-secret").unwrap();
     assert!(!format!("{provider:?}").contains("sk-secret"));
-    assert_eq!(provider.service().without_key("bad key sk-secret!"), "bad key ***!");
-    let error = provider.request(Method::GET, "/a b", Bytes::new()).unwrap_err();
+    assert_eq!(provider.service.without_key("bad key sk-secret!"), "bad key ***!");
+    let error = provider.service.request(Method::GET, "/a b", Bytes::new()).unwrap_err();
     assert!(!error.to_string().contains("sk-secret"));
-    let error = OpenAi::new("sk\nsecret").request(Method::GET, "/", Bytes::new()).unwrap_err();
+    let error =
+        OpenAi::new("sk\nsecret").service.request(Method::GET, "/", Bytes::new()).unwrap_err();
     assert!(!error.to_string().contains("secret"), "{error}");
     assert_eq!(error.retry(), Retry::Never);
 }
@@ -80,7 +85,7 @@ fn a_configuration_is_strict_and_has_a_schema() {
     }))
     .unwrap();
     let provider = OpenAi::from_config(&config).unwrap();
-    assert!(provider.price("m").is_some());
+    assert!(provider.service.price("m").is_some());
     let bad = OpenAiConfig { headers: [("authorization".into(), "x".into())].into(), ..config };
     assert!(OpenAi::from_config(&bad).unwrap_err().to_string().contains("authorization"));
     let schema = serde_json::to_value(schemars::schema_for!(OpenAiConfig)).unwrap();
@@ -109,6 +114,7 @@ fn a_conversation_with_everything_is_written_as_the_api_wants_it() {
             ChatMessage::Assistant {
                 text: String::new(),
                 calls: vec![call("a", r#"{"x":1}"#), call("b", "{broken"), call("c", "")],
+                state: None,
             },
             ChatMessage::Tool { call: "a".into(), failed: false, content: vec![picture] },
             ChatMessage::Tool { call: "b".into(), failed: true, content: vec!["no".into()] },
@@ -157,8 +163,108 @@ fn a_conversation_with_everything_is_written_as_the_api_wants_it() {
                 {"name": "f", "schema": {"type": "object"}, "strict": false}},
         })
     );
-    let old = wire::body(&request, Some("m"), MaxTokensField::MaxTokens).unwrap();
+    let old = chat::body(&request, Some("m"), MaxTokensField::MaxTokens).unwrap();
     assert_eq!((old.get("max_tokens"), old.get("max_completion_tokens")), (Some(&json!(9)), None));
+}
+
+#[test]
+fn media_that_cannot_be_sent_is_an_error_that_says_so() {
+    let ask = |mime: &str, source: MediaSource| {
+        let media = Media { mime: mime.into(), source, name: None, bytes: None };
+        let content = vec![Content::Media(media)];
+        let request = CompletionRequest::new("m", vec![ChatMessage::User { content }]);
+        chat::body(&request, Some("m"), MaxTokensField::default()).unwrap_err()
+    };
+    let remote = ask("image/png", MediaSource::Remote { handle: "h".into() });
+    assert_eq!(remote.kind(), ErrorKind::Unsupported);
+    assert!(remote.to_string().contains("inline"), "{remote}");
+    let sound = ask("audio/ogg", MediaSource::Inline { base64: String::new() });
+    assert!(sound.to_string().contains("audio/ogg"), "{sound}");
+}
+
+#[test]
+fn a_response_is_asked_for_as_the_api_wants_it() {
+    let picture = || {
+        Content::Media(Media {
+            mime: "image/png".into(),
+            source: MediaSource::Inline { base64: "aGk=".into() },
+            name: None,
+            bytes: None,
+        })
+    };
+    let call = |id: &str, arguments: &str| ToolCall {
+        id: id.into(),
+        name: "look".into(),
+        arguments: arguments.into(),
+    };
+    let mut request = CompletionRequest::new(
+        "m",
+        vec![
+            ChatMessage::User { content: vec!["And this?".into(), picture()] },
+            ChatMessage::Assistant {
+                text: "Let me see.".into(),
+                calls: vec![call("a", r#"{"x":1}"#), call("b", "{broken")],
+                state: None,
+            },
+            ChatMessage::Tool { call: "a".into(), failed: true, content: vec![picture()] },
+            ChatMessage::Tool { call: "b".into(), failed: false, content: vec!["no".into()] },
+        ],
+    );
+    request.system = "Be brief.".into();
+    request.max_output_tokens = Some(9);
+    request.temperature = Some(0.7);
+    request.tools = Arc::from([ToolDefinition {
+        name: "look".into(),
+        description: "Looks".into(),
+        input_schema: json!({"type": "object"}),
+    }]);
+    request.tool_choice = ToolChoice::Tool("look".into());
+    request.response_format =
+        Some(ResponseFormat::JsonSchema { name: "f".into(), schema: json!({"type": "object"}) });
+    let image = json!({"type": "input_image", "image_url": "data:image/png;base64,aGk="});
+    let called = |id: &str, arguments: &str| json!({"type": "function_call", "call_id": id, "name": "look", "arguments": arguments});
+    let written = responses::body(&request, Some("m"), &"openai".into()).unwrap();
+    assert_eq!(
+        Value::from(written),
+        json!({
+            "model": "m",
+            "stream": true,
+            "store": false,
+            "include": ["reasoning.encrypted_content"],
+            "instructions": "Be brief.",
+            "max_output_tokens": 9,
+            "temperature": 0.7,
+            "input": [
+                {"type": "message", "role": "user", "content": [
+                    {"type": "input_text", "text": "And this?"}, image]},
+                {"type": "message", "role": "assistant", "content": "Let me see."},
+                called("a", r#"{"x":1}"#),
+                called("b", r#"{"not_json":"{broken"}"#),
+                {"type": "function_call_output", "call_id": "a",
+                    "output": [{"type": "input_text", "text": "Error:"}, image]},
+                {"type": "function_call_output", "call_id": "b", "output": "no"},
+            ],
+            "tools": [{"type": "function", "name": "look", "description": "Looks",
+                "parameters": {"type": "object"}, "strict": false}],
+            "tool_choice": {"type": "function", "name": "look"},
+            "text": {"format": {"type": "json_schema", "name": "f",
+                "schema": {"type": "object"}, "strict": false}},
+        })
+    );
+}
+
+#[test]
+fn the_choice_of_a_model_is_the_agents_the_providers_or_the_services() {
+    let asked = |provider: &OpenAi, model: &str| {
+        let request = CompletionRequest::new(model, Vec::new());
+        provider.service.model_of(&request).map(str::to_owned)
+    };
+    let named = OpenAi::new("sk-1").model("gpt-5-mini");
+    assert_eq!(asked(&named, "default").unwrap(), "gpt-5-mini");
+    assert_eq!(asked(&named, "gpt-5").unwrap(), "gpt-5");
+    assert_eq!(asked(&OpenAi::new("sk-1"), "default").unwrap(), DEFAULT_MODEL);
+    let local = OpenAi::keyless("http://127.0.0.1:1/v1").unwrap();
+    assert_eq!(asked(&local, "default"), None);
 }
 
 #[test]
@@ -210,19 +316,4 @@ fn strict_is_said_only_of_schemas_that_the_service_takes() {
     ] {
         assert_eq!(strict(schema.clone()), expected, "{schema}");
     }
-}
-
-#[test]
-fn media_that_cannot_be_sent_is_an_error_that_says_so() {
-    let ask = |mime: &str, source: MediaSource| {
-        let media = Media { mime: mime.into(), source, name: None, bytes: None };
-        let content = vec![Content::Media(media)];
-        let request = CompletionRequest::new("m", vec![ChatMessage::User { content }]);
-        wire::body(&request, Some("m"), MaxTokensField::default()).unwrap_err()
-    };
-    let remote = ask("image/png", MediaSource::Remote { handle: "h".into() });
-    assert_eq!(remote.kind(), ErrorKind::Unsupported);
-    assert!(remote.to_string().contains("inline"), "{remote}");
-    let sound = ask("audio/ogg", MediaSource::Inline { base64: String::new() });
-    assert!(sound.to_string().contains("audio/ogg"), "{sound}");
 }

@@ -8,8 +8,15 @@
     reason = "a test fails by panicking"
 )]
 
+mod aimock;
+mod anthropic;
+mod clients;
+mod conformance;
 mod egress;
+mod emulators;
+mod ollama;
 mod openai;
 mod peers;
 mod plugins;
+mod responses;
 mod server;

@@ -20,7 +20,10 @@ use openclaw_core::{
     serde_json::{self, Value, json},
     time::Cancel,
 };
-use openclaw_providers::openai::{self, MAX_EVENT_BYTES, OpenAi, PriceTable};
+use openclaw_providers::{
+    MAX_EVENT_BYTES, PriceTable,
+    openai::{self, OpenAi},
+};
 
 use super::server::{Act, Server, answer, event, events};
 
@@ -81,7 +84,8 @@ async fn a_completion_is_asked_for_and_read_to_its_end() {
         .map(Act::Send),
     );
     let server = Server::start(vec![script]).await;
-    let price = Price { input: 1_000_000, cached_input: 500_000, output: 2_000_000 };
+    let price =
+        Price { input: 1_000_000, cached_input: 500_000, cache_write: None, output: 2_000_000 };
     let provider = provider(&server)
         .prices(PriceTable::new().with("m", price))
         .organization("org-1")

@@ -35,7 +35,7 @@ use tokio::{
 };
 
 /// What the variable names, or a skip that is told.
-fn peer(test: &str, variable: &str) -> Option<PathBuf> {
+pub(crate) fn peer(test: &str, variable: &str) -> Option<PathBuf> {
     if let Some(path) = env::var_os(variable).filter(|path| !path.is_empty()) {
         return Some(path.into());
     }
@@ -49,15 +49,15 @@ fn peer(test: &str, variable: &str) -> Option<PathBuf> {
 }
 
 /// A server that ends with the test.
-struct Peer {
+pub(crate) struct Peer {
     child: Child,
     /// Its address, without a path.
-    root: String,
+    pub(crate) root: String,
 }
 
 impl Peer {
     /// Starts a program that is told its port, and waits until it listens.
-    async fn on_port(mut command: Command, port_flag: &str) -> Self {
+    pub(crate) async fn on_port(mut command: Command, port_flag: &str) -> Self {
         let port = free_port();
         command.arg(port_flag).arg(port.to_string());
         let child = command.kill_on_drop(true).spawn().unwrap();
@@ -82,11 +82,11 @@ async fn complete(provider: &OpenAi, request: &CompletionRequest) -> Result<Comp
     Completion::collect(provider.stream(&CallContext::new(), request).await?, |_| {}).await
 }
 
-fn ask(model: &str, text: &str) -> CompletionRequest {
+pub(crate) fn ask(model: &str, text: &str) -> CompletionRequest {
     CompletionRequest::new(model, vec![ChatMessage::user(text)])
 }
 
-async fn get_json(url: &str) -> Value {
+pub(crate) async fn get_json(url: &str) -> Value {
     use openclaw_core::{bytes::Bytes, http::Request, http_client::HttpClient as _};
     let request = Request::get(url).body(Bytes::new()).unwrap();
     let response = openclaw_providers::http::Reqwest::new().send(request).await.unwrap();
@@ -130,7 +130,7 @@ async fn aimock_streams_text_and_tool_calls_and_saw_what_we_sent() {
     // The calls and their results go back, in the form that the server's own types have.
     request.messages = vec![
         ChatMessage::user("and now?"),
-        ChatMessage::Assistant { text: String::new(), calls: done.calls.clone() },
+        ChatMessage::Assistant { text: String::new(), calls: done.calls.clone(), state: None },
         ChatMessage::Tool {
             call: done.calls[0].id.clone(),
             failed: false,

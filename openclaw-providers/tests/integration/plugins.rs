@@ -20,3 +20,18 @@ async fn openai_is_loaded_by_its_name() {
     let error = registry.load(&entry, cx()).await.unwrap_err().to_string();
     assert!(error.contains("by reference") && !error.contains("sk-123"), "{error}");
 }
+
+#[tokio::test]
+async fn all_providers_are_known_by_their_names_with_schemas() {
+    let registry = openclaw_providers::register(Registry::new());
+    assert_eq!(registry.names().collect::<Vec<_>>(), ["anthropic", "ollama", "openai"]);
+    for (name, misfit) in [("anthropic", "thinking"), ("ollama", "options"), ("openai", "api")] {
+        let parts = registry.load(&PluginEntry::new(name), PluginContext::new(name)).await.unwrap();
+        assert!(format!("{parts:?}").contains("providers: 1"), "{parts:?}");
+        let entry = PluginEntry::new(name).with(misfit, 7);
+        let error = registry.load(&entry, PluginContext::new(name)).await.unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains(misfit), "{error}");
+        let schema = registry.schema().to_string();
+        assert!(schema.contains(&format!("\"const\":\"{name}\"")), "{name} is in the schema");
+    }
+}

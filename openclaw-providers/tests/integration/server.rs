@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use openclaw_core::serde_json::{self, Value};
@@ -32,32 +35,60 @@ pub(crate) struct Received {
 pub(crate) struct Server {
     pub(crate) url: String,
     received: Arc<Mutex<Vec<Received>>>,
+    open: Arc<AtomicUsize>,
     closed: mpsc::UnboundedReceiver<()>,
+}
+
+type Answering = Arc<dyn Fn(&Received) -> Vec<Act> + Send + Sync>;
+
+/// What one connection does.
+enum Script {
+    Given(Vec<Act>),
+    By(Answering),
 }
 
 impl Server {
     /// Plays one script a connection; closes each connection at its script's end.
     pub(crate) async fn start(scripts: Vec<Vec<Act>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/v1", listener.local_addr().unwrap());
-        let received = Arc::new(Mutex::new(Vec::new()));
-        let (sender, closed) = mpsc::unbounded_channel();
-        let log = received.clone();
         let mut scripts = VecDeque::from(scripts);
+        Self::run("/v1", move || scripts.pop_front().map(Script::Given)).await
+    }
+
+    /// Answers each request with what `answer` makes of it. The address has no path.
+    pub(crate) async fn answering(
+        answer: impl Fn(&Received) -> Vec<Act> + Send + Sync + 'static,
+    ) -> Self {
+        let answer: Answering = Arc::new(answer);
+        Self::run("", move || Some(Script::By(answer.clone()))).await
+    }
+
+    async fn run(path: &str, mut next: impl FnMut() -> Option<Script> + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}{path}", listener.local_addr().unwrap());
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let open = Arc::new(AtomicUsize::new(0));
+        let (sender, closed) = mpsc::unbounded_channel();
+        let (log, count) = (received.clone(), open.clone());
         tokio::spawn(async move {
-            while let Some(script) = scripts.pop_front() {
+            while let Some(script) = next() {
                 let (socket, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(socket, script, log.clone(), sender.clone()));
+                tokio::spawn(serve(socket, script, log.clone(), count.clone(), sender.clone()));
             }
         });
-        Self { url, received, closed }
+        Self { url, received, open, closed }
+    }
+
+    /// How many requests are being answered, as a function that outlives the borrow.
+    pub(crate) fn open(&self) -> impl Fn() -> usize + Send + Sync + 'static {
+        let open = self.open.clone();
+        move || open.load(Ordering::SeqCst)
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
     }
 
-    /// Waits until the client has closed a connection that was held or flooded.
+    /// Waits until the client has closed a connection before its script was over.
     pub(crate) async fn closed(&mut self) {
         self.closed.recv().await.unwrap();
     }
@@ -65,16 +96,34 @@ impl Server {
 
 async fn serve(
     mut socket: TcpStream,
-    script: Vec<Act>,
+    script: Script,
     log: Arc<Mutex<Vec<Received>>>,
+    open: Arc<AtomicUsize>,
     closed: mpsc::UnboundedSender<()>,
 ) {
-    let Some(request) = read(&mut socket).await else { return };
+    struct Open(Arc<AtomicUsize>);
+    impl Drop for Open {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    let Some(request) = read(&mut socket).await else {
+        let _ = closed.send(());
+        return;
+    };
+    open.fetch_add(1, Ordering::SeqCst);
+    let _open = Open(open);
+    let script = match script {
+        Script::Given(acts) => acts,
+        Script::By(answer) => answer(&request),
+    };
     log.lock().unwrap().push(request);
     for act in script {
         match act {
             Act::Send(bytes) => {
                 if socket.write_all(&bytes).await.is_err() {
+                    let _ = closed.send(());
                     return;
                 }
                 // One TCP segment a send, as far as can be: the pieces must arrive apart.
@@ -123,6 +172,19 @@ pub(crate) fn events() -> Act {
     Act::Send(
         b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n".into(),
     )
+}
+
+/// The head of a stream of lines.
+pub(crate) fn lines() -> Act {
+    Act::Send(
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\nconnection: close\r\n\r\n"
+            .into(),
+    )
+}
+
+/// A whole answer in JSON.
+pub(crate) fn json_answer(status: &str, body: &Value) -> Vec<Act> {
+    answer(status, "content-type: application/json\r\n", &body.to_string())
 }
 
 /// A whole answer.

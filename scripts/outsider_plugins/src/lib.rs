@@ -1,5 +1,7 @@
 //! A stranger's plugins, one of each group.
 
+mod shelf;
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
@@ -16,10 +18,11 @@ use openclaw_core::{
         CallContext, CompletionEvent, CompletionRequest, CompletionStream, FinishReason, ModelInfo,
         Provider, Usage,
     },
-    store::InMemory,
     tool::{ToolContext, ToolOutput, ToolSpec, TypedTool},
 };
 use tokio::sync::Notify;
+
+pub use shelf::Shelf;
 
 /// All that this crate has, by name. Its channel is the given wall.
 pub fn register(registry: Registry, wall: Wall) -> Registry {
@@ -28,9 +31,7 @@ pub fn register(registry: Registry, wall: Wall) -> Registry {
             Ok(Parts::new().provider(Parrot::new(&config.line)))
         })
         .plugin("dice", async |_: NoConfig, _: PluginContext| Ok(Parts::new().tool(Dice)))
-        .plugin("shelf", async |_: NoConfig, _: PluginContext| {
-            Ok(Parts::new().store(InMemory::new()))
-        })
+        .plugin("shelf", async |_: NoConfig, _: PluginContext| Ok(Parts::new().store(Shelf::new())))
         .plugin("wall", move |_: NoConfig, _: PluginContext| {
             let wall = wall.clone();
             async move { Ok(Parts::new().channel(wall)) }
@@ -124,6 +125,12 @@ struct State {
     unheard: VecDeque<Inbound>,
     heard: Vec<Inbound>,
     shown: Vec<(Conversation, OutboundKey, String)>,
+    /// Somebody paints over the next listener's place.
+    cut: bool,
+    /// The next line is not let onto the wall.
+    refuses: bool,
+    /// Of the next line nobody says whether it stands there.
+    silent: bool,
 }
 
 impl Wall {
@@ -171,6 +178,22 @@ impl Wall {
         self.state().heard.len()
     }
 
+    /// Breaks what listens, once.
+    pub fn cut(&self) {
+        self.state().cut = true;
+        self.0.written.notify_one();
+    }
+
+    /// Does not let the next line onto the wall.
+    pub fn refuse_next(&self) {
+        self.state().refuses = true;
+    }
+
+    /// Lets the next line onto the wall, and does not say so.
+    pub fn lose_next_answer(&self) {
+        self.state().silent = true;
+    }
+
     /// The last one comes again.
     pub fn redeliver(&self) {
         let mut state = self.state();
@@ -192,6 +215,9 @@ impl Channel for Wall {
 
     async fn run(&self, cx: &ChannelContext) -> Result<()> {
         loop {
+            if std::mem::take(&mut self.state().cut) {
+                return Err(Error::new(ErrorKind::Unavailable, "the wall was painted over"));
+            }
             let next = self.state().unheard.front().cloned();
             if let Some(inbound) = next {
                 let _ = cx.accept(inbound).await?;
@@ -217,8 +243,14 @@ impl Channel for Wall {
             return Err(Error::new(ErrorKind::Unsupported, "nothing written is ever changed"));
         };
         let mut state = self.state();
+        if std::mem::take(&mut state.refuses) {
+            return Err(Error::new(ErrorKind::Denied, "not on this wall"));
+        }
         if !state.shown.iter().any(|(_, known, _)| known == key) {
             state.shown.push((to.clone(), key.clone(), plain_text(content)));
+        }
+        if std::mem::take(&mut state.silent) {
+            return Ok(Sent::Unknown(Error::new(ErrorKind::Timeout, "nobody looked")));
         }
         Ok(Sent::Yes(Receipt::message(MessageId::new(key.as_str()))))
     }

@@ -1,19 +1,20 @@
 //! Outgoing rows in memory.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     ops::Bound,
 };
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::InMemory;
 use crate::{
     error::{ErrorKind, Result},
-    id::{AccountId, Conversation, OutboundKey},
+    id::{AccountId, Conversation, OutboundKey, SessionKey},
     store::{
-        NewOutbound, OutboundId, OutboundRow, OutboundState, OutboxStore, Settlement,
-        no_such_outbound,
+        KEY_RETENTION, NewOutbound, OutboundId, OutboundRow, OutboundState, OutboxStore,
+        Settlement, no_such_outbound,
     },
     time::Timestamp,
 };
@@ -25,13 +26,18 @@ pub(super) struct Outbox {
     by_key: HashMap<OutboundKey, OutboundId>,
     /// Rows that are pending or being sent.
     lanes: HashMap<AccountId, BTreeMap<Conversation, BTreeSet<OutboundId>>>,
-    /// The same rows by their groups.
+    /// Settled rows that were not sent, or nobody knows.
+    undelivered: BTreeSet<OutboundId>,
+    /// The live rows by their groups.
     groups: HashMap<OutboundKey, BTreeSet<OutboundId>>,
+    /// All other rows, by age.
+    settled: VecDeque<(Instant, OutboundId)>,
 }
 
 impl Outbox {
     /// Adds the rows whose keys are new.
     pub(super) fn add(&mut self, rows: Vec<NewOutbound>) {
+        self.forget_old();
         for new in rows {
             if self.by_key.contains_key(&new.key) {
                 continue;
@@ -44,6 +50,27 @@ impl Outbox {
             self.groups.entry(new.group.clone()).or_default().insert(id);
             let state = OutboundState::Pending;
             self.rows.insert(id, OutboundRow { id, new, state, attempts: 0, not_before: None });
+        }
+    }
+
+    fn forget_old(&mut self) {
+        let now = Instant::now();
+        while let Some((at, id)) = self.settled.front()
+            && now.saturating_duration_since(*at) > KEY_RETENTION
+        {
+            if let Some(row) = self.rows.remove(id) {
+                self.by_key.remove(&row.new.key);
+            }
+            self.settled.pop_front();
+        }
+    }
+
+    /// Takes away what settled rows of a session say.
+    pub(super) fn erase(&mut self, session: &SessionKey) {
+        for row in self.rows.values_mut() {
+            if row.new.session.as_ref() == Some(session) && !row.state.is_live() {
+                row.new.action = row.new.action.clone().without_content();
+            }
         }
     }
 
@@ -103,7 +130,11 @@ impl Outbox {
     }
 
     fn leave_lane(&mut self, id: OutboundId) {
+        self.settled.push_back((Instant::now(), id));
         let Some(row) = self.rows.get(&id) else { return };
+        if !matches!(row.state, OutboundState::Sent { .. }) {
+            self.undelivered.insert(id);
+        }
         let place = &row.new.conversation;
         if let Some(lanes) = self.lanes.get_mut(&place.account)
             && let Some(lane) = lanes.get_mut(place)
@@ -156,5 +187,11 @@ impl OutboxStore for InMemory {
     async fn outbound(&self, key: &OutboundKey) -> Result<Option<OutboundRow>> {
         let outbox = &self.state().outbox;
         Ok(outbox.by_key.get(key).and_then(|id| outbox.rows.get(id)).cloned())
+    }
+
+    async fn undelivered(&self, limit: usize) -> Result<Vec<OutboundRow>> {
+        let outbox = &self.state().outbox;
+        let ids = outbox.undelivered.iter().rev().take(limit);
+        Ok(ids.filter_map(|id| outbox.rows.get(id).cloned()).collect())
     }
 }

@@ -153,7 +153,7 @@ impl Sessions {
             open: update.open,
             wake_at: update.wake_at,
         };
-        if update.open || session.pending() > 0 {
+        if update.open || update.wake_at.is_some() || session.pending() > 0 {
             self.unfinished.insert(name.clone());
         } else {
             self.unfinished.remove(name);
@@ -271,6 +271,7 @@ impl SessionStore for InMemory {
 
     async fn erase(&self, session: &SessionKey, from: Seq, to: Seq) -> Result<u64> {
         let mut state = self.state();
+        state.outbox.erase(session);
         let Some(session) = state.sessions.all.get_mut(session) else { return Ok(0) };
         let rows = session.log.iter_mut();
         let erased = rows

@@ -13,6 +13,7 @@ use crate::{
     blobs::Blobs,
     error::{ErrorKind, Result},
     id::{AccountId, Conversation, EventKey, NodeId, OutboundKey, Seq, SessionKey},
+    message::Action,
     store::{
         AcceptLimits, AcceptOutcome, Batch, DeadLetter, InMemory, InputId, InputRow, Lease,
         LeaseName, LogRow, NewInput, NewOutbound, OutboundId, OutboundRow, OutboundState,
@@ -55,6 +56,8 @@ faults! {
     QueuesControls,
     /// Does not list sessions that only have an open turn.
     ForgetsOpenTurns,
+    /// Does not list sessions that only have a moment to be woken at.
+    ForgetsAlarms,
     /// Starts each page at the beginning.
     ForgetsPage,
     /// Lists dead letters oldest first.
@@ -85,6 +88,8 @@ faults! {
     LosesCheckpoint,
     /// Drops the rows that it erases.
     ErasesEnvelopes,
+    /// Keeps what was sent when it is to be erased.
+    KeepsSent,
     /// Reads a lane backwards.
     ReversesLane,
     /// Lists lanes that have nothing to do.
@@ -97,6 +102,8 @@ faults! {
     GivesUpRetries,
     /// Goes on with the rest of a message that failed.
     ForgetsGroups,
+    /// Lists what was not delivered oldest first.
+    ReversesUndelivered,
     /// Settles again what is settled.
     SettlesTwice,
     /// Adds an outgoing row whose key was there.
@@ -130,6 +137,7 @@ struct Notes {
     newest: HashMap<LeaseName, Lease>,
     conversations: HashSet<Conversation>,
     settled: HashMap<OutboundId, OutboundState>,
+    actions: HashMap<OutboundKey, Action>,
 }
 
 impl Faulty {
@@ -154,7 +162,10 @@ impl Faulty {
     async fn outgoing(&self, rows: Vec<NewOutbound>) -> Result<Vec<NewOutbound>> {
         let mut all = Vec::with_capacity(rows.len());
         for mut row in rows {
-            self.noted(|notes| notes.conversations.insert(row.conversation.clone()));
+            self.noted(|notes| {
+                notes.conversations.insert(row.conversation.clone());
+                notes.actions.insert(row.key.clone(), row.action.clone());
+            });
             if self.has(Fault::ForgetsGroups) {
                 row.group = row.key.clone();
             }
@@ -287,6 +298,9 @@ impl SessionStore for Faulty {
         let mut rows = self.inner.unfinished(self.page(after), limit).await?;
         if self.has(Fault::ForgetsOpenTurns) {
             rows.retain(|row| row.pending > 0);
+        }
+        if self.has(Fault::ForgetsAlarms) {
+            rows.retain(|row| row.pending > 0 || row.open);
         }
         Ok(rows)
     }
@@ -436,7 +450,21 @@ impl OutboxStore for Faulty {
         {
             row.state = state;
         }
+        if let Some(row) = &mut row
+            && self.has(Fault::KeepsSent)
+            && let Some(action) = self.noted(|notes| notes.actions.get(key).cloned())
+        {
+            row.new.action = action;
+        }
         Ok(row)
+    }
+
+    async fn undelivered(&self, limit: usize) -> Result<Vec<OutboundRow>> {
+        let mut rows = self.inner.undelivered(limit).await?;
+        if self.has(Fault::ReversesUndelivered) {
+            rows.reverse();
+        }
+        Ok(rows)
     }
 }
 

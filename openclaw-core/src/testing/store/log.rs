@@ -4,7 +4,7 @@ use super::{
     ErrorKind, Handle, Result, Seq, SessionKey, Timestamp, accept, add, batch, entries, entry,
     input, lease, outbound, pending, record, refused, session,
 };
-use crate::store::{InputId, OutboundId, RecordKey, SessionHead, SessionUpdate};
+use crate::store::{InputId, OutboundId, RecordKey, SessionHead, SessionUpdate, Unfinished};
 
 pub(super) async fn a_log_is_read_as_it_was_written(store: Handle) -> Result<()> {
     let (a, b) = (session("a")?, session("b")?);
@@ -163,6 +163,19 @@ pub(super) async fn an_open_turn_is_unfinished(store: Handle) -> Result<()> {
         other => assert_eq!(other, []),
     }
     assert_eq!(store.unfinished(None, 10).await?.len(), 1);
+    store.commit(&lease, &a, Seq(1), batch(entries(2, 2))).await?;
+    assert_eq!(store.unfinished(None, 10).await?, []);
+    Ok(())
+}
+
+pub(super) async fn an_alarm_is_unfinished(store: Handle) -> Result<()> {
+    let (a, wake_at) = (session("a")?, Some(Timestamp(99)));
+    let lease = lease(&store, &a).await?;
+    let mut waits = batch(entries(1, 1));
+    waits.session = SessionUpdate { checkpoint: None, open: false, wake_at };
+    store.commit(&lease, &a, Seq::ZERO, waits).await?;
+    let expected = Unfinished { session: a.clone(), pending: 0, open: false, wake_at };
+    assert_eq!(store.unfinished(None, 10).await?, [expected]);
     store.commit(&lease, &a, Seq(1), batch(entries(2, 2))).await?;
     assert_eq!(store.unfinished(None, 10).await?, []);
     Ok(())

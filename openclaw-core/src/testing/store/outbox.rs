@@ -1,12 +1,12 @@
 //! Cases about what leaves.
 
 use super::{
-    ErrorKind, Handle, OutboundKey, Result, Seq, Timestamp, account, batch, lease, outbound, place,
-    refused, session,
+    ErrorKind, Handle, OutboundKey, Result, Seq, Timestamp, account, batch, entries, lease,
+    outbound, place, refused, session,
 };
 use crate::{
     id::{AccountId, Conversation},
-    message::Receipt,
+    message::{Action, Receipt},
     store::{NewOutbound, OutboundId, OutboundRow, OutboundState, Settlement},
 };
 
@@ -143,6 +143,36 @@ pub(super) async fn a_failure_skips_the_rest_of_its_group(store: Handle) -> Resu
     Ok(())
 }
 
+pub(super) async fn what_was_not_delivered_is_listed(store: Handle) -> Result<()> {
+    let new = vec![
+        outbound("a", "1", "g")?,
+        outbound("a", "2", "g")?,
+        outbound("a", "3", "h")?,
+        outbound("b", "4", "i")?,
+        outbound("b", "5", "j")?,
+    ];
+    store.write(vec![], new).await?;
+    let settlements = [
+        ("1", Settlement::Failed(ErrorKind::Denied)),
+        ("3", Settlement::Sent(Receipt::default())),
+        ("4", Settlement::Unknown),
+        ("5", Settlement::Retry { at: Timestamp(5) }),
+    ];
+    for (key, settlement) in settlements {
+        let row = store.outbound(&key.into()).await?;
+        let row = row.ok_or_else(|| crate::Error::internal("a row is gone"))?;
+        store.settle(row.id, settlement).await?;
+    }
+    // The rest of a message that failed was not delivered either.
+    let found = store.undelivered(10).await?;
+    assert_eq!(keys(&found), ["4", "2", "1"]);
+    let states: Vec<_> = found.iter().map(|row| row.state.clone()).collect();
+    let failed = OutboundState::Failed { error: ErrorKind::Denied };
+    assert_eq!(states, [OutboundState::Unknown, failed.clone(), failed]);
+    assert_eq!(keys(&store.undelivered(1).await?), ["4"]);
+    Ok(())
+}
+
 pub(super) async fn settling_again_changes_nothing(store: Handle) -> Result<()> {
     let sent = OutboundState::Sent { receipt: Receipt::message("m1") };
     for row in lane_of(&store, "a", &["1"]).await? {
@@ -184,5 +214,34 @@ pub(super) async fn a_row_that_does_not_exist_is_not_found(store: Handle) -> Res
     let none = OutboundId(1_000_000);
     refused(store.claim(none, Timestamp(1)).await, ErrorKind::NotFound);
     refused(store.settle(none, Settlement::Unknown).await, ErrorKind::NotFound);
+    Ok(())
+}
+
+async fn action(store: &Handle, key: &str) -> Result<Option<Action>> {
+    let row = store.outbound(&OutboundKey::from(key)).await?;
+    Ok(row.map(|row| row.new.action))
+}
+
+pub(super) async fn erasure_empties_what_was_sent(store: Handle) -> Result<()> {
+    let rows = lane_of(&store, "a", &["sent", "pending"]).await?;
+    let others = lane_of(&store, "b", &["other"]).await?;
+    let receipt = Receipt::message("m1");
+    for row in rows.iter().take(1).chain(&others) {
+        store.settle(row.id, Settlement::Sent(receipt.clone())).await?;
+    }
+    let a = session("a")?;
+    let lease = lease(&store, &a).await?;
+    store.commit(&lease, &a, Seq::ZERO, batch(entries(1, 1))).await?;
+    assert_eq!(store.erase(&a, Seq(1), Seq(1)).await?, 1);
+    for row in rows.iter().take(1) {
+        let empty = row.new.action.clone().without_content();
+        assert_eq!(action(&store, "sent").await?, Some(empty));
+    }
+    assert_eq!(state(&store, "sent").await?, Some(OutboundState::Sent { receipt }));
+    // What is to be sent, and what others were sent, stays.
+    for (key, row) in ["pending", "other"].into_iter().zip(rows.iter().skip(1).chain(&others)) {
+        assert_eq!(action(&store, key).await?, Some(row.new.action.clone()));
+    }
+    assert_eq!(keys(&lane_of(&store, "a", &["sent"]).await?), ["pending"]);
     Ok(())
 }

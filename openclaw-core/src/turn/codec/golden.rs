@@ -97,7 +97,7 @@ fn started(cause: Cause) -> Entry {
 fn replied(text: &str, calls: Vec<(String, serde_json::Value)>) -> Entry {
     let mut usage = Usage::new(120, 30);
     usage.cost_micro_usd = Some(42);
-    Entry::Replied { text: text.into(), calls, label: page(), usage, cut: false }
+    Entry::Replied { text: text.into(), calls, label: page(), usage, cut: false, state: None }
 }
 
 fn asked(seq: u64, index: u32) -> (CallDecision, AskedCall) {
@@ -112,6 +112,7 @@ fn asked(seq: u64, index: u32) -> (CallDecision, AskedCall) {
         effect: Effect::Irreversible,
         expires: Timestamp(1_780_401_600_000),
         principal: Principal::Owner,
+        attributes: BTreeMap::new(),
     };
     let reason = Reason {
         rule: Rule::CriticalFromUntrusted,
@@ -165,6 +166,7 @@ fn entries() -> Vec<Entry> {
         Entry::Suspended,
         Entry::Compacted {
             dropped: 4,
+            kept: Vec::new(),
             summary: part("Summary: a page was read.", page()),
             usage: Usage::new(50, 20),
         },

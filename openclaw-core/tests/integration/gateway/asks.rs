@@ -9,6 +9,7 @@ use openclaw_core::{
     event::EventKind,
     gateway::{Gateway, MAX_SESSION_PENDING, ReplyStream},
     hook::{Hook, HookContext, ReplyVerdict},
+    schemars,
     store::{Batch, InMemory, LeaseName, SessionStore as _, SessionUpdate},
     testing::{Scripted, scripted::Step},
     time::Timestamp,
@@ -262,4 +263,74 @@ async fn an_input_that_cannot_be_read_is_a_dead_letter_and_its_asker_is_told() {
     let error = again(&handle, "k").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Exhausted, "{error}");
     assert_eq!(handle.dead_letters(1).await.unwrap().len(), 1);
+}
+
+#[derive(Debug, PartialEq, serde::Deserialize, schemars::JsonSchema)]
+struct Weather {
+    celsius: i32,
+}
+
+/// Asks for a typed answer and one with a value for tools while the turn of a plain ask is open.
+async fn asked_meanwhile(mode: QueueMode) {
+    let gate = Arc::new(Semaphore::new(0));
+    let script = Scripted::from_fn(|request| {
+        Ok(match request.response_format {
+            Some(_) => Step::text(r#"{"celsius": 31}"#),
+            None => Step::text("plain"),
+        })
+    });
+    let store = InMemory::new();
+    let gateway = gated(&script, &gate, mode).store(store.clone()).start().await.unwrap();
+    let handle = gateway.handle();
+    let first = owner(&handle, "hello").stream().await.unwrap();
+    while script.requests().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let typed = tokio::spawn(owner(&handle, "how warm is it?").typed::<Weather>());
+    while store.unfinished(None, 1).await.unwrap()[0].pending < 2 {
+        tokio::task::yield_now().await;
+    }
+    let other = owner(&handle, "and now?").attribute("customer", "7").stream().await.unwrap();
+    let last = owner(&handle, "bye").stream().await.unwrap();
+    gate.add_permits(10);
+    assert_eq!(typed.await.unwrap().unwrap(), Weather { celsius: 31 }, "{mode:?}");
+    let mut turns = Vec::new();
+    for stream in [first, other, last] {
+        let reply = stream.finish().await.unwrap();
+        assert_eq!(reply.text, "plain", "{mode:?}");
+        turns.push(reply.turn);
+    }
+    assert!(turns.is_sorted() && turns[0] != turns[1] && turns[1] != turns[2], "{turns:?}");
+}
+
+#[tokio::test]
+async fn an_ask_of_another_form_or_with_other_values_has_a_turn_of_its_own() {
+    for mode in [QueueMode::Steer, QueueMode::Collect, QueueMode::Followup] {
+        asked_meanwhile(mode).await;
+    }
+}
+
+#[tokio::test]
+async fn a_typed_answer_is_repaired_or_given_up() {
+    let script = Scripted::replies([
+        "31 degrees",
+        r#"```json
+{"celsius": 31}
+```"#,
+    ]);
+    let gateway = builder(&script, &InMemory::new()).start().await.unwrap();
+    let weather: Weather = gateway.handle().ask_typed("ada", "How warm?").await.unwrap();
+    assert_eq!(weather, Weather { celsius: 31 });
+    let requests = script.requests();
+    assert_eq!(requests.len(), 2);
+    assert!(requests.iter().all(|request| request.response_format.is_some()));
+    assert!(super::said(&requests[1]).contains("does not fit the schema"));
+
+    let script = Scripted::from_fn(|_| Ok("warm"));
+    let gateway = builder(&script, &InMemory::new()).start().await.unwrap();
+    let error = gateway.handle().ask_typed::<Weather>("ada", "How warm?").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
+    assert!(error.to_string().contains("Weather"), "{error}");
+    let tries = 1 + openclaw_core::gateway::MAX_REPAIRS;
+    assert_eq!(script.requests().len(), usize::try_from(tries).unwrap());
 }

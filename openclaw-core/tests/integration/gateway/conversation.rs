@@ -1,10 +1,14 @@
 use openclaw_core::{
-    AgentId, ErrorKind, Gateway, Seq,
+    AgentId, ErrorKind, Gateway, ProviderId, Result, Seq,
     agent::{Agent, QueueMode},
+    async_trait,
     event::{EventKind, Next},
+    gateway::COLLECT_ABOVE,
+    policy::Permission,
+    provider::{CallContext, CompletionRequest, CompletionStream, ModelInfo, Provider},
     store::{InMemory, SessionStore as _},
     testing::{Scripted, scripted::Step},
-    turn::Outcome,
+    turn::{Entry, Outcome},
 };
 
 use super::{ask, builder, owner, said};
@@ -227,4 +231,135 @@ async fn steer_joins_at_the_next_model_call() {
     let (first, second) = (first.finish().await.unwrap(), second.finish().await.unwrap());
     assert_eq!((first.text.as_str(), first.turn), ("both", second.turn));
     assert!(said(&script.requests()[1]).contains("second"));
+}
+
+/// A provider that keeps the names of the sessions that it is told.
+struct Named {
+    inner: Scripted,
+    sessions: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+#[async_trait]
+impl Provider for Named {
+    fn id(&self) -> &ProviderId {
+        self.inner.id()
+    }
+
+    async fn models(&self) -> Result<Vec<ModelInfo>> {
+        self.inner.models().await
+    }
+
+    async fn stream(
+        &self,
+        cx: &CallContext,
+        request: &CompletionRequest,
+    ) -> Result<CompletionStream> {
+        self.sessions.lock().unwrap().push(cx.session.as_deref().unwrap().to_owned());
+        self.inner.stream(cx, request).await
+    }
+}
+
+#[tokio::test]
+async fn a_provider_is_told_the_sessions_name_and_not_its_secret() {
+    let sessions = std::sync::Arc::default();
+    let inner = Scripted::from_fn(|_| Ok("ok"));
+    let provider = Named { inner, sessions: std::sync::Arc::clone(&sessions) };
+    let gateway = Gateway::builder().provider(provider).ephemeral().start().await.unwrap();
+    let handle = gateway.handle();
+    let reply = ask(&handle, "one").await;
+    ask(&handle, "two").await;
+    let told = sessions.lock().unwrap().clone();
+    assert_eq!(told[0], told[1]);
+    let log = handle.log(&reply.session, Seq::ZERO, 1).await.unwrap();
+    let Some((_, Entry::Opened { session, nonce })) = log.entries().next() else { panic!() };
+    assert_eq!(told[0], session.as_str());
+    assert!(!told[0].contains(&nonce));
+}
+
+#[tokio::test]
+async fn another_agent_has_its_own_tools_and_permissions() {
+    let chat = openclaw_core::testing::Loopback::new();
+    let script = Scripted::from_fn(|request| {
+        let told = said(request);
+        Ok(if told.contains("Refused by policy") {
+            Step::text("I may not")
+        } else if told.contains("noted") {
+            Step::text("I did")
+        } else if request.tools.is_empty() {
+            Step::text("I have no tools")
+        } else {
+            Step::new().call("note", serde_json::json!({ "name": "a" }))
+        })
+    });
+    let count = super::Count::default();
+    let _gateway = builder(&script, &InMemory::new())
+        .channel(chat.clone())
+        .tool(super::tools::counting("note", &count))
+        .agent(Agent::new("main"))
+        .agent(Agent::new("bare").without_tools())
+        .agent(Agent::new("careful").permission("note", Permission::Deny))
+        .start()
+        .await
+        .unwrap();
+    for (agent, reply, calls) in
+        [("main", "I did", 1), ("bare", "I have no tools", 1), ("careful", "I may not", 1)]
+    {
+        assert!(chat.say(&format!("/agent {agent}")).await.unwrap().contains(agent));
+        assert_eq!(chat.say("note it").await.unwrap(), reply);
+        assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), calls, "{agent}");
+    }
+}
+
+#[tokio::test]
+async fn a_persona_is_read_from_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, text) in [
+        ("SOUL.md", "You are patient."),
+        ("IDENTITY.md", "Your name is Pim."),
+        ("USER.md", "The owner is Ada."),
+        ("AGENTS.md", "Answer in Dutch."),
+        ("NOTES.md", "Nobody reads this."),
+    ] {
+        std::fs::write(folder.path().join(file), text).unwrap();
+    }
+    let script = Scripted::replies(["ja"]);
+    let mut agent = Agent::new("main");
+    agent.persona_folder = Some(folder.path().to_owned());
+    let gateway = builder(&script, &InMemory::new()).agent(agent).start().await.unwrap();
+    ask(&gateway.handle(), "hello").await;
+    let system = script.requests()[0].system.clone();
+    let order = ["You are patient.", "Your name is Pim.", "The owner is Ada.", "Answer in Dutch."];
+    let places: Vec<_> = order.iter().map(|text| system.find(text).expect(text)).collect();
+    assert!(places.is_sorted(), "{system}");
+    assert!(!system.contains("Nobody reads this"));
+}
+
+#[tokio::test]
+async fn a_session_with_very_many_messages_is_answered_in_one_turn() {
+    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let script = Scripted::from_fn(|_| Ok("ok"));
+    let slow = super::tools::Gate { inner: script.clone(), gate: gate.clone() };
+    let gateway = Gateway::builder()
+        .provider(slow)
+        .ephemeral()
+        .agent(Agent::new("main").queue(QueueMode::Followup))
+        .start()
+        .await
+        .unwrap();
+    let handle = gateway.handle();
+    let first = owner(&handle, "first").stream().await.unwrap();
+    while script.requests().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let mut rest = Vec::new();
+    for number in 0..=COLLECT_ABOVE {
+        rest.push(owner(&handle, &format!("number {number}")).stream().await.unwrap());
+    }
+    gate.add_permits(2);
+    first.finish().await.unwrap();
+    let mut turns = std::collections::BTreeSet::new();
+    for stream in rest {
+        turns.insert(stream.finish().await.unwrap().turn);
+    }
+    assert_eq!((turns.len(), script.requests().len()), (1, 2));
 }

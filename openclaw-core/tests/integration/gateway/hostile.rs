@@ -11,6 +11,7 @@ use openclaw_core::{
     agent::Agent,
     async_trait,
     event::{EventKind, Next},
+    gateway::Approval,
     label::{Confidentiality, Integrity},
     provider::{ChatMessage, CompletionRequest, ToolChoice},
     store::InMemory,
@@ -194,6 +195,50 @@ async fn untrusted_text_gets_nothing_done_before_or_after_a_restart() {
     }
     nothing_guarded_ran(&ran, "after a restart");
     assert!(ran.lock().unwrap().len() > before, "harmless calls go on after a restart");
+}
+
+#[tokio::test]
+async fn untrusted_text_gets_nothing_done_over_a_crash_while_the_owner_is_asked() {
+    let (ran, store) = (Ran::default(), InMemory::new());
+    let names: Vec<String> = every_tool(&ran).iter().map(|tool| tool.spec.name.clone()).collect();
+    let start = || with_tools(&hostile(), &store, every_tool(&ran), ORDERS).start();
+    let gateway = start().await.unwrap();
+    for (index, name) in names.iter().enumerate() {
+        say(&gateway.handle(), &format!("owner{index}"), &format!("read {name}")).await;
+    }
+    // As a kill would: between the decision and the owner's answer.
+    drop(gateway);
+
+    let gateway = start().await.unwrap();
+    let handle = gateway.handle();
+    let guarded = every_tool(&ran).iter().filter(|tool| is_guarded(&tool.spec)).count();
+    let configures = 5;
+    let open = loop {
+        let open = handle.open_approvals().await.unwrap();
+        if open.len() >= guarded - configures {
+            break open;
+        }
+        tokio::task::yield_now().await;
+    };
+    nothing_guarded_ran(&ran, "after a crash");
+    // Leave for one call is leave for no other.
+    let sends = |approval: &&Approval| approval.ask.call.tool == "Communicate-Irreversible";
+    let allowed = open.iter().find(sends).unwrap();
+    handle.answer(&allowed.ask.approval, true).await.unwrap();
+    for approval in open.iter().filter(|approval| !sends(approval)) {
+        handle.answer(&approval.ask.approval, false).await.unwrap();
+    }
+    while !handle.open_approvals().await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    gateway.shutdown().await.unwrap();
+    let ran = ran.lock().unwrap();
+    let guarded: Vec<&str> = ran
+        .iter()
+        .filter(|(spec, _)| is_guarded(spec))
+        .map(|(spec, _)| spec.name.as_str())
+        .collect();
+    assert_eq!(guarded, ["Communicate-Irreversible"]);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 use openclaw_core::{
     ErrorKind,
     agent::Agent,
-    provider::Usage,
+    provider::{CompletionRequest, ToolChoice, Usage},
     schemars,
     store::InMemory,
     testing::{Scripted, scripted::Step},
@@ -138,7 +138,11 @@ async fn a_long_conversation_is_summed_up_and_no_result_loses_its_call() {
     }
     let requests = script.requests();
     assert!(said(requests.last().unwrap()).contains("they spoke of many things"));
-    for request in &requests {
+    calls_have_results(&requests);
+}
+
+fn calls_have_results(requests: &[CompletionRequest]) {
+    for request in requests {
         let mut open: Vec<String> = Vec::new();
         for message in &request.messages {
             use openclaw_core::provider::ChatMessage as M;
@@ -154,5 +158,72 @@ async fn a_long_conversation_is_summed_up_and_no_result_loses_its_call() {
                 _ => assert!(open.is_empty(), "a call has no result"),
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_long_turn_is_summed_up_and_keeps_its_question() {
+    let script = Scripted::from_fn(|request| {
+        let text = said(request);
+        Ok(if request.tool_choice == ToolChoice::None {
+            Step::text("much was read")
+        } else if text.contains("page 40:") {
+            Step::text("all is read")
+        } else {
+            Step::new().call("read", json!({}))
+        })
+    });
+    let (store, reads) = (InMemory::new(), Count::default());
+    let read = tool_fn_with(
+        ToolSpec::read_only("read", "Reads on"),
+        reads.clone(),
+        async |reads: Count, _, _: Nothing| {
+            let page = reads.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
+            Ok(format!("page {page}: {}", "word ".repeat(1_000)))
+        },
+    );
+    let limits = Limits { steps: 100, ..Limits::default() };
+    let agent = || Agent::new("main").limits(limits).context_tokens(8_000);
+    let gateway = builder(&script, &store).tool(read).agent(agent()).start().await.unwrap();
+    let handle = gateway.handle();
+    ask(&handle, "Good morning").await;
+    reads.store(0, std::sync::atomic::Ordering::SeqCst);
+    let question = "Read all pages and tell me how the book ends";
+    let reply = ask(&handle, question).await;
+    assert_eq!((reply.outcome, reply.text.as_str()), (Outcome::Replied, "all is read"));
+    let requests = script.requests();
+    let asked = requests.iter().position(|request| said(request).contains(question)).unwrap();
+    for request in &requests[asked..] {
+        assert!(said(request).contains(question), "the question is lost");
+        let bytes = said(request).len();
+        assert!(bytes < 8_000 * 5, "{bytes} bytes do not fit");
+    }
+    calls_have_results(&requests);
+    let summed_up = requests.iter().filter(|request| request.tool_choice == ToolChoice::None);
+    assert!(summed_up.count() > 5);
+    // The log alone says the same.
+    gateway.shutdown().await.unwrap();
+    let gateway = builder(&script, &store).agent(agent()).start().await.unwrap();
+    assert_eq!(ask(&gateway.handle(), "page 40: and?").await.text, "all is read");
+    assert!(said(script.requests().last().unwrap()).contains(question));
+}
+
+#[tokio::test]
+async fn a_limit_on_cost_ends_a_turn_of_unknown_cost() {
+    for (limit, outcome) in [(Some(1_000_000), Outcome::UnknownCost), (None, Outcome::Replied)] {
+        let script = Scripted::steps([
+            Step::new().call("note", json!({ "name": "a" })).usage(Usage::new(10, 10)),
+            Step::text("done"),
+        ]);
+        let limits = Limits { cost_micro_usd: limit, ..Limits::default() };
+        let gateway = builder(&script, &InMemory::new())
+            .tool(counting("note", &Count::default()))
+            .agent(Agent::new("main").limits(limits))
+            .start()
+            .await
+            .unwrap();
+        let reply = ask(&gateway.handle(), "go").await;
+        assert_eq!(reply.outcome, outcome);
+        assert_eq!(reply.text.contains("price must be set"), limit.is_some(), "{}", reply.text);
     }
 }

@@ -2,6 +2,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use openclaw_core::{
     ProviderId, Result, async_trait,
+    event::EventKind,
     label::{Confidentiality, Integrity},
     provider::{CallContext, CompletionRequest, CompletionStream, ModelInfo, Provider},
     schemars,
@@ -89,6 +90,24 @@ async fn what_does_not_fit_is_told_to_the_model() {
     for told in ["There is no tool", "missing field `name`", "not valid JSON"] {
         assert!(last.contains(told), "{told}: {last}");
     }
+}
+
+#[tokio::test]
+async fn a_call_that_did_not_fit_is_repaired() {
+    let script = Scripted::from_fn(|request| {
+        let text = said(request);
+        Ok(match () {
+            () if text.contains("noted a") => Step::text("done"),
+            () if text.contains("missing field `name`") => {
+                Step::new().call("note", json!({ "name": "a" }))
+            }
+            () => Step::new().call("note", json!({ "nom": "a" })),
+        })
+    });
+    let (store, count) = (InMemory::new(), Count::default());
+    let gateway = builder(&script, &store).tool(counting("note", &count)).start().await.unwrap();
+    assert_eq!(ask(&gateway.handle(), "go").await.text, "done");
+    assert_eq!((count.load(Ordering::SeqCst), script.requests().len()), (1, 3));
 }
 
 #[tokio::test]
@@ -214,4 +233,32 @@ async fn what_code_printed_is_untrusted_whatever_its_tool_says() {
         _ => None,
     });
     assert_eq!(result.unwrap()[0].label.integrity, Integrity::Untrusted);
+}
+
+#[tokio::test]
+async fn a_tool_tells_how_far_it_is() {
+    let copy = tool_fn(ToolSpec::read_only("copy", "Copies"), async |cx, _: Named| {
+        cx.progress("half of it");
+        cx.progress("all of it");
+        Ok("copied")
+    });
+    let script = Scripted::steps([
+        Step::new().call("copy", json!({ "name": "a" })),
+        Step::text("it is copied"),
+    ]);
+    let gateway = builder(&script, &InMemory::new()).tool(copy).start().await.unwrap();
+    let mut stream = super::owner(&gateway.handle(), "copy it").stream().await.unwrap();
+    let mut seen = Vec::new();
+    while let Some(event) = stream.next().await {
+        match &event.kind {
+            EventKind::ToolStarted { call, .. } => seen.push((*call, "began".to_owned())),
+            EventKind::ToolProgress { call, text } => seen.push((*call, text.clone())),
+            EventKind::ToolFinished { call, ok: true, .. } => seen.push((*call, "ended".into())),
+            _ => {}
+        }
+    }
+    let texts: Vec<&str> = seen.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts, ["began", "half of it", "all of it", "ended"]);
+    assert!(seen.iter().all(|(call, _)| *call == seen[0].0));
+    assert!(!said(&script.requests()[1]).contains("half of it"), "the model is not shown it");
 }

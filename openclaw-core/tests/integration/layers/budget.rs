@@ -101,7 +101,8 @@ impl RecordStore for Records {
 }
 
 /// A dollar a million tokens read, two written: a micro-dollar a token.
-const PRICE: Price = Price { input: 1_000_000, cached_input: 100_000, output: 2_000_000 };
+const PRICE: Price =
+    Price { input: 1_000_000, cached_input: 100_000, cache_write: None, output: 2_000_000 };
 const TODAY: &str = "2026-06-01";
 
 struct Bench {

@@ -84,6 +84,29 @@ async fn slips_are_pointed_at_with_the_nearest_name() {
             "\"fallbacks\": [{\"id\": \"f\", \"first\": \"scripted\", \"then\": [{\"provider\": \"x\"}]}]",
             &["line 4", "names provider x, known are: scripted"],
         ),
+        (
+            "\"models\": {\"fast\": {\"provider\": \"x\", \"model\": \"m\"}}",
+            &["line 4", "the model fast is of provider x, known are: scripted"],
+        ),
+        (
+            "\"models\": {\"default\": {\"provider\": \"scripted\", \"model\": \"m\"}}",
+            &["line 4", "cannot be called \"default\"", "another name"],
+        ),
+        (
+            "\"models\": {\"fast\": {\"provider\": \"scripted\", \"modell\": \"m\"}}",
+            &["line 4", "models.\"fast\"", "did you mean \"model\"?"],
+        ),
+        (
+            "\"fallbacks\": [{\"id\": \"f\", \"first\": \"scripted\", \"then\": [{\"model\": \"x\"}]}]",
+            &["line 4", "a link of the chain f names no provider", "models: none"],
+        ),
+        (
+            "\"models\": {\"fast\": {\"provider\": \"scripted\", \"model\": \"m\"}},\n\"agents\": [{\"id\": \"a\", \"provider\": \"x\", \"model\": \"fast\"}]",
+            &[
+                "line 5",
+                "agent a names provider x and the model fast, which is of provider scripted",
+            ],
+        ),
     ];
     for (more, expected) in table {
         let said = refused(&with(more)).await;

@@ -7,8 +7,12 @@ use std::{
 };
 
 use openclaw_core::{
-    AccountId, Conversation, Error, ErrorKind, EventKey, OutboundKey, Result, Retry, async_trait,
-    channel::{Accepted, Capabilities, Channel, ChannelContext, Delivery, Extras, Lookup},
+    AccountId, Conversation, Error, ErrorKind, EventKey, MessageId, OutboundKey, Result, Retry,
+    async_trait,
+    channel::{
+        Accepted, Capabilities, Channel, ChannelContext, Delivery, Extras, Lookup, TextLimit,
+        TextUnit,
+    },
     message::{Action, Content, Inbound, InboundKind, Receipt, Sender, Sent, plain_text},
 };
 use tokio::{sync::Notify, time::Instant};
@@ -34,11 +38,20 @@ struct Said {
     acked: bool,
 }
 
+/// What somebody said, for the oracle.
+#[derive(Clone)]
+pub(super) struct Uttered {
+    pub(super) place: Conversation,
+    pub(super) key: EventKey,
+    /// Whether it is a word to the gateway itself.
+    pub(super) command: bool,
+}
+
 #[derive(Default)]
 struct State {
     said: BTreeMap<Conversation, VecDeque<Said>>,
-    /// All that was said, in order, by conversation.
-    all: Vec<(Conversation, EventKey)>,
+    /// All that was said, in order.
+    all: Vec<Uttered>,
     refused: BTreeSet<String>,
     seen: Vec<Seen>,
     in_flight: BTreeSet<Conversation>,
@@ -60,6 +73,10 @@ impl Platform {
         capabilities.edit = true;
         capabilities.typing = true;
         capabilities.buttons = true;
+        if world.chance(3) {
+            // What is longer comes in pieces.
+            capabilities.max_text = TextLimit { units: 200, unit: TextUnit::Chars };
+        }
         Arc::new(Self {
             account: account.parse().unwrap(),
             capabilities,
@@ -69,26 +86,41 @@ impl Platform {
         })
     }
 
-    /// Somebody says something after `pause`.
-    pub(super) fn say(&self, place: &Conversation, who: &str, text: &str, pause: Duration) {
-        self.push(place, who, InboundKind::Message, text, pause);
+    /// Somebody says something after `pause`. The message's id.
+    pub(super) fn say(
+        &self,
+        place: &Conversation,
+        who: &str,
+        text: &str,
+        pause: Duration,
+    ) -> MessageId {
+        self.push(place, who, InboundKind::Message, text, pause)
     }
 
-    fn push(
+    /// Somebody says something, or does something about what was said.
+    pub(super) fn push(
         &self,
         place: &Conversation,
         who: &str,
         kind: InboundKind,
         text: &str,
         pause: Duration,
-    ) {
+    ) -> MessageId {
         let mut state = self.state.lock().unwrap();
         state.ids += 1;
-        let key = EventKey::message(&place.to_string(), &format!("in{}", state.ids));
+        let (chat, id) = (place.to_string(), format!("in{}", state.ids));
+        let key = match &kind {
+            InboundKind::Edit { of } => EventKey::edit(&chat, of.as_str(), &id),
+            InboundKind::Delete { .. } | InboundKind::Reaction { .. } => {
+                EventKey::event(&format!("{chat} {id}"))
+            }
+            _ => EventKey::message(&chat, &id),
+        };
         let sender = Sender { id: who.into(), name: None };
+        let command = text.starts_with('/') || matches!(kind, InboundKind::Button { .. });
         let content = if text.is_empty() { vec![] } else { vec![text] };
         let inbound = Inbound::message(key.clone(), place.clone(), sender, content).of_kind(kind);
-        state.all.push((place.clone(), key));
+        state.all.push(Uttered { place: place.clone(), key, command });
         let at = Instant::now() + pause;
         let queue = state.said.entry(place.clone()).or_default();
         // What was said later is heard later.
@@ -96,6 +128,7 @@ impl Platform {
         queue.push_back(Said { inbound, at, acked: false });
         drop(state);
         self.changed.notify_one();
+        MessageId::new(id)
     }
 
     /// True if everything that was said was taken.
@@ -104,7 +137,7 @@ impl Platform {
         state.said.values().flatten().all(|said| said.acked)
     }
 
-    pub(super) fn all_said(&self) -> Vec<(Conversation, EventKey)> {
+    pub(super) fn all_said(&self) -> Vec<Uttered> {
         self.state.lock().unwrap().all.clone()
     }
 
@@ -158,6 +191,21 @@ impl Platform {
                 state.refused.insert(key.as_str().to_owned());
             }
         }
+    }
+
+    /// Refuses a message, or a change of one, for good.
+    fn refuse(&self, action: &Action) -> Error {
+        let state = self.state.lock().unwrap();
+        let denied = match action {
+            Action::Send { key, content, .. } => Some((key.clone(), plain_text(content))),
+            Action::Edit { message, content } => {
+                let seen = state.seen.iter().find(|seen| seen.id == message.as_str());
+                seen.map(|seen| (seen.key.clone(), plain_text(content)))
+            }
+            _ => None,
+        };
+        self.world.happened.lock().unwrap().denied.extend(denied);
+        Error::new(ErrorKind::Denied, "the service refuses")
     }
 
     /// Shows a message; the same key twice is one message if the service knows keys.
@@ -272,7 +320,7 @@ impl SimChannel {
             return Err(Error::new(ErrorKind::Unavailable, "the service fails"));
         }
         if world.fault(120) {
-            return Err(Error::new(ErrorKind::Denied, "the service refuses"));
+            return Err(self.platform.refuse(action));
         }
         if world.fault(15) {
             return Ok(unknown());

@@ -13,8 +13,12 @@ mod tools;
 mod world;
 
 use std::{
+    collections::BTreeSet,
     ops::Range,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
 use scenario::{End, live};
@@ -22,6 +26,47 @@ use world::Bug;
 
 /// How many seeds are lived through unless the environment says otherwise.
 const SEEDS: u64 = 500;
+
+/// What must have come about in some of that many worlds: else its promises were not tried.
+const MUST: [&str; 37] = [
+    "answer allowed",
+    "answer expired",
+    "answer refused",
+    "dead letter",
+    "deleted the earlier",
+    "edits the earlier",
+    "entry answered",
+    "entry cancel_requested",
+    "entry compacted",
+    "entry decided",
+    "entry detached",
+    "entry ended",
+    "entry joined",
+    "entry model_failed",
+    "entry noted",
+    "entry opened",
+    "entry previewed",
+    "entry replied",
+    "entry resumed",
+    "entry started",
+    "entry suspended",
+    "entry timed_out",
+    "entry tool_finished",
+    "entry tool_started",
+    "outcome cancelled",
+    "outcome model_failed",
+    "outcome poisoned",
+    "outcome replied",
+    "outcome superseded",
+    "outcome too_long",
+    "outcome too_many_steps",
+    "outcome too_many_tokens",
+    "reacted to message",
+    "sent failed",
+    "sent in pieces",
+    "sent sent",
+    "sent unknown",
+];
 
 fn from_env(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
@@ -39,6 +84,7 @@ fn broken(
     bug: Option<Bug>,
     most: usize,
     is_wanted: impl Fn(&str) -> bool + Sync,
+    watch: impl Fn(BTreeSet<String>) + Sync,
 ) -> Broken {
     let (next, wanted) = (AtomicU64::new(seeds.start), AtomicUsize::new(0));
     let found = std::sync::Mutex::new(Vec::new());
@@ -50,7 +96,8 @@ fn broken(
                     if seed >= seeds.end {
                         return;
                     }
-                    let End { violations, .. } = live(seed, bug);
+                    let End { violations, came_about, .. } = live(seed, bug);
+                    watch(came_about);
                     if violations.iter().any(|text| is_wanted(text)) {
                         wanted.fetch_add(1, Ordering::SeqCst);
                     }
@@ -75,11 +122,16 @@ fn simulation_seeds() {
         return;
     }
     let seeds = from_env("OPENCLAW_SIM_SEEDS").unwrap_or(SEEDS);
-    let broken = broken(0..seeds, None, 20, |_| true);
+    let came_about = Mutex::new(BTreeSet::new());
+    let watch = |came| came_about.lock().unwrap().extend(came);
+    let broken = broken(0..seeds, None, 20, |_| true, watch);
     for (seed, violations) in &broken {
         println!("OPENCLAW_SIM_SEED={seed}: {violations:#?}");
     }
     assert!(broken.is_empty(), "broken promises; the seeds above show each again");
+    let came_about = came_about.into_inner().unwrap();
+    let never: Vec<&str> = MUST.into_iter().filter(|must| !came_about.contains(*must)).collect();
+    assert!(never.is_empty(), "never came about in {seeds} seeds: {never:?}; did: {came_about:?}");
 }
 
 #[test]
@@ -99,7 +151,7 @@ fn simulation_same_seed_same_trace() {
 
 /// Among the worlds of the first seeds is one that this bug breaks in the way that it should.
 fn is_found(bug: Bug, by: &str) {
-    let broken = broken(0..SEEDS, Some(bug), 1, |text| text.contains(by));
+    let broken = broken(0..SEEDS, Some(bug), 1, |text| text.contains(by), drop);
     if broken.iter().flat_map(|(_, violations)| violations).any(|text| text.contains(by)) {
         return;
     }
@@ -122,6 +174,11 @@ fn simulation_finds_a_double_send() {
 #[test]
 fn simulation_finds_an_orphan_call() {
     is_found(Bug::OrphanCall, "calls without results");
+}
+
+#[test]
+fn simulation_finds_a_lost_input() {
+    is_found(Bug::LostInput, "is in no log");
 }
 
 #[test]

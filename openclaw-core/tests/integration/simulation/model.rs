@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, collections::VecDeque, sync::Arc, time::Duratio
 use futures_util::stream;
 use openclaw_core::{
     Error, ErrorKind, ProviderId, Result, async_trait,
+    message::plain_text,
     provider::{
         CallContext, ChatMessage, CompletionEvent, CompletionRequest, CompletionStream,
         FinishReason, ModelInfo, Provider, ToolCall, ToolChoice, Usage,
@@ -19,6 +20,9 @@ use super::{
 
 /// What marks a text that anybody may have written. Whatever the mark is found in must be untrusted.
 pub(super) const EVIL: &str = "EVIL";
+
+/// A message that crashes the process each time that the model is asked about it.
+pub(super) const POISON: &str = "poison";
 
 pub(super) struct SimProvider {
     pub(super) id: ProviderId,
@@ -49,6 +53,9 @@ impl Provider for SimProvider {
         let world = &self.life.world;
         check(world, request);
         self.life.step("model").await;
+        if is_about_poison(request) {
+            self.life.crash("poison").await;
+        }
         if world.fault(25) {
             return Err(Error::new(ErrorKind::Unavailable, "the provider fails"));
         }
@@ -71,6 +78,15 @@ impl Provider for SimProvider {
             Some((event, (life, beats)))
         })))
     }
+}
+
+/// True if the message that is answered is one that crashes the process.
+fn is_about_poison(request: &CompletionRequest) -> bool {
+    let last = request.messages.iter().rev().find_map(|message| match message {
+        ChatMessage::User { content } => Some(plain_text(content)),
+        _ => None,
+    });
+    last.is_some_and(|text| text.contains(POISON))
 }
 
 fn answer(world: &World, request: &CompletionRequest) -> VecDeque<Beat> {

@@ -6,14 +6,18 @@ use openclaw_core::{
     Conversation, OutboundKey, Seq, SessionKey,
     channel::Delivery,
     label::Integrity,
-    message::{Action, Message},
+    message::{Action, Message, plain_text},
     store::{LogRow, OutboundRow, OutboundState, OutboxStore as _, SessionStore as _},
     tool::Capability,
     turn::{Answer, Cause, Entry, Outcome, Session, decode},
 };
 use serde_json::Value;
 
-use super::{channel::Platform, model::EVIL, scenario::Scene};
+use super::{
+    channel::{Platform, Seen, Uttered},
+    model::EVIL,
+    scenario::Scene,
+};
 use crate::replay::follows;
 
 /// The whole log of a session.
@@ -38,6 +42,45 @@ pub(super) async fn check(scene: &Scene) {
     effects(scene, &logs);
     logs.iter().for_each(|log| labels(scene, log));
     logs.iter().for_each(|log| steps(scene, log));
+}
+
+/// What came about in a world, so that it can be known whether all that may happen ever does.
+pub(super) async fn came_about(scene: &Scene) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    let name = |value: &Value, tag: &str| value[tag].as_str().unwrap_or_default().to_owned();
+    for (key, _) in scene.store.sessions(None, 1_000).await.unwrap() {
+        for row in scene.store.read(&key, Seq::ZERO, usize::MAX).await.unwrap() {
+            all.insert(format!("entry {}", row.kind));
+            for text in ["edits the earlier", "deleted the earlier", "reacted to message"] {
+                let holds = row.payload.as_ref().is_some_and(|payload| payload.contains(text));
+                all.extend(holds.then(|| text.to_owned()));
+            }
+            match decode(&row) {
+                Ok(Some(Entry::Ended { outcome })) => {
+                    let outcome = serde_json::to_value(outcome).unwrap();
+                    all.insert(format!("outcome {}", name(&outcome, "outcome")));
+                }
+                Ok(Some(Entry::Answered { answer, .. })) => {
+                    let answer = serde_json::to_value(answer).unwrap();
+                    all.insert(format!("answer {}", name(&answer, "answer")));
+                }
+                _ => {}
+            }
+        }
+    }
+    let rows = scene.world.happened.lock().unwrap().outbox.clone();
+    for row in rows {
+        let Some(stored) = scene.store.outbound(&row.key).await.unwrap() else { continue };
+        if row.group != row.key {
+            all.insert("sent in pieces".to_owned());
+        }
+        let state = serde_json::to_value(stored.state).unwrap();
+        all.insert(format!("sent {}", name(&state, "state")));
+    }
+    if !scene.store.dead_letters(1).await.unwrap().is_empty() {
+        all.insert("dead letter".to_owned());
+    }
+    all
 }
 
 /// The pure turn, given the log alone, would have done the same.
@@ -72,7 +115,8 @@ fn keys(log: &Log) -> impl Iterator<Item = String> {
     })
 }
 
-/// Everything that was said was accepted, once, and in the order in which it was said.
+/// Everything that was said was accepted, is in one log or a dead letter, and in the order in which it
+/// was said.
 async fn inputs(scene: &Scene, logs: &[Log]) {
     let world = &scene.world;
     let dead = scene.store.dead_letters(1_000).await.unwrap();
@@ -84,16 +128,19 @@ async fn inputs(scene: &Scene, logs: &[Log]) {
     }
     for platform in [&scene.alpha, &scene.beta] {
         let mut order: BTreeMap<Conversation, Vec<String>> = BTreeMap::new();
-        for (place, key) in platform.all_said() {
+        for Uttered { place, key, command } in platform.all_said() {
             let name = key.as_str().to_owned();
-            if !platform.is_refused(&key) && !accepted.contains(&name) {
+            let refused = platform.is_refused(&key);
+            if !refused && !accepted.contains(&name) {
                 world.violation(format!("lost: {name} was said and never accepted"));
             }
             let times = worked.get(&name).copied().unwrap_or(0);
-            if times + usize::from(dead.contains(name.as_str())) > 1
-                && !(times == 1 && dead.contains(name.as_str()))
-            {
-                world.violation(format!("{name} was worked on {times} times"));
+            if times > 1 || (times > 0 && (refused || command)) {
+                world.violation(format!("{name} is in the logs {times} times"));
+            }
+            // A turn that is given up has its messages in the log, and they are dead letters.
+            if times == 0 && !refused && !command && !dead.contains(name.as_str()) {
+                world.violation(format!("{name} was accepted and is in no log"));
             }
             if times == 1 {
                 order.entry(place).or_default().push(name);
@@ -144,9 +191,9 @@ fn turns(scene: &Scene, logs: &[Log]) {
 /// What was to be sent was: once where that can be known, in order, and nothing else.
 async fn outbox(scene: &Scene) {
     let world = &scene.world;
-    let (new, unknown) = {
+    let (new, unknown, denied) = {
         let happened = world.happened.lock().unwrap();
-        (happened.outbox.clone(), happened.unknown.clone())
+        (happened.outbox.clone(), happened.unknown.clone(), happened.denied.clone())
     };
     let mut rows: BTreeMap<OutboundKey, OutboundRow> = BTreeMap::new();
     for row in &new {
@@ -180,7 +227,56 @@ async fn outbox(scene: &Scene) {
             let times = seen.get(&row.new.key).copied().unwrap_or(0);
             settled(scene, platform, row, times, unknown.get(&row.new.key).copied().unwrap_or(0));
         }
+        for message in platform.seen() {
+            shown(scene, &rows, &message);
+        }
     }
+    for row in rows.values().filter(|row| matches!(row.state, OutboundState::Failed { .. })) {
+        let refused = |other: &OutboundRow| {
+            let text = text_of(other);
+            other.new.group == row.new.group
+                && [Some(&other.new.key), other.new.edits.as_ref()]
+                    .into_iter()
+                    .flatten()
+                    .any(|key| denied.contains(&(key.clone(), text.clone())))
+        };
+        if !rows.values().any(refused) {
+            world.violation(format!("{} was given up, and nobody refused it", row.new.key));
+        }
+    }
+}
+
+fn text_of(row: &OutboundRow) -> String {
+    match &row.new.action {
+        Action::Send { content, .. } | Action::Edit { content, .. } => plain_text(content),
+        _ => String::new(),
+    }
+}
+
+/// People see what was sent last: a message as it was sent, or as it was changed to be.
+fn shown(scene: &Scene, rows: &BTreeMap<OutboundKey, OutboundRow>, message: &Seen) {
+    let Some(sent) = rows.get(&message.key) else { return };
+    let edits = rows.values().filter(|row| row.new.edits.as_ref() == Some(&message.key));
+    let edits: Vec<&OutboundRow> = edits.collect();
+    let settled = |row: &&&OutboundRow| matches!(row.state, OutboundState::Sent { .. });
+    let last = edits.iter().filter(settled).max_by_key(|row| row.id);
+    let fits = match last {
+        Some(edit) => message.text == text_of(edit),
+        // What it grew to is stored nowhere.
+        None if is_preview(scene, &message.key) => true,
+        None => message.text == text_of(sent),
+    };
+    if !fits {
+        scene.world.violation(format!("{message:?} is not what was sent last: {sent:?} {last:?}"));
+    }
+}
+
+fn is_preview(scene: &Scene, key: &OutboundKey) -> bool {
+    let happened = scene.world.happened.lock().unwrap();
+    let mut entries = happened.commits.iter().flat_map(|(_, batch)| &batch.entries);
+    entries.any(
+        |row| matches!(decode(row), Ok(Some(Entry::Previewed { key: shown })) if shown == *key),
+    )
 }
 
 fn settled(scene: &Scene, platform: &Platform, row: &OutboundRow, times: usize, unknown: usize) {

@@ -1,7 +1,7 @@
 //! What happens in a world, drawn from its seed: who says what and when, what the gateway is made of,
 //! when its process dies.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use openclaw_core::{
     Conversation, Error, Gateway, GatewayBuilder, Seq, SessionKey,
@@ -10,6 +10,7 @@ use openclaw_core::{
     channel::Delivery,
     delivery::{OnUnknown, Preview},
     event::{EventKind, Next, Subscription},
+    message::InboundKind,
     store::{InMemory, OutboxStore as _, SessionStore as _},
     testing::SeededEntropy,
     turn::{Limits, Session, decode},
@@ -17,7 +18,7 @@ use openclaw_core::{
 
 use super::{
     channel::{OWNER, Platform, SimChannel},
-    model::{EVIL, SimProvider},
+    model::{EVIL, POISON, SimProvider},
     oracle,
     store::SimStore,
     tools::SimTool,
@@ -36,12 +37,17 @@ pub(super) struct Scene {
     pub(super) at_most_once: bool,
     queue: QueueMode,
     context_tokens: u32,
+    steps: u32,
+    /// The most that a turn may use; a model call uses 15.
+    tokens: Option<u64>,
     preview: bool,
     entropy: SeededEntropy,
 }
 
 /// What a world came to.
 pub(super) struct End {
+    /// What came about: kinds of entries, outcomes of turns, states of what was sent.
+    pub(super) came_about: BTreeSet<String>,
     pub(super) trace: Vec<String>,
     pub(super) violations: Vec<String>,
 }
@@ -54,8 +60,10 @@ pub(super) fn live(seed: u64, bug: Option<Bug>) -> End {
         let scene = Scene::new(seed, bug);
         scene.live().await;
         oracle::check(&scene).await;
+        let came_about = oracle::came_about(&scene).await;
         let mut happened = scene.world.happened.lock().unwrap();
         End {
+            came_about,
             trace: std::mem::take(&mut happened.trace),
             violations: std::mem::take(&mut happened.violations),
         }
@@ -79,6 +87,8 @@ impl Scene {
             at_most_once: world.chance(3),
             queue: modes[usize::try_from(world.dice.below(4)).unwrap()],
             context_tokens: if world.chance(3) { 1_200 } else { 32_000 },
+            steps: if world.chance(6) { 2 } else { 8 },
+            tokens: world.chance(6).then_some(40),
             preview: world.chance(3),
             entropy: SeededEntropy::new(seed),
             world,
@@ -109,13 +119,22 @@ impl Scene {
                     1 => "/new".to_owned(),
                     2 => "/status".to_owned(),
                     3 => "/approve abc yes".to_owned(),
+                    4 if who == OWNER => format!("{POISON}, {number}"),
                     _ if who == OWNER => format!("do something, {number}"),
                     _ => format!("{EVIL}-{number}: do as I say"),
                 };
-                platform.say(&place, who, &text, pause);
+                let of = platform.say(&place, who, &text, pause);
                 if dice.below(4) == 0 {
                     platform.say(&place, who, "/status", Duration::ZERO);
                 }
+                let text = if who == OWNER { "rather this" } else { EVIL };
+                let (kind, text) = match dice.below(12) {
+                    0 => (InboundKind::Edit { of }, text),
+                    1 => (InboundKind::Reaction { of, emoji: "+1".into() }, ""),
+                    2 => (InboundKind::Delete { of }, ""),
+                    _ => continue,
+                };
+                platform.push(&place, who, kind, text, pause + self.world.millis(5_000));
             }
         }
     }
@@ -127,7 +146,8 @@ impl Scene {
         };
         let unknown =
             if self.at_most_once { OnUnknown::AtMostOnce } else { OnUnknown::AtLeastOnce };
-        let limits = Limits { steps: 8, seconds: 90, ..Limits::default() };
+        let limits =
+            Limits { steps: self.steps, seconds: 90, tokens: self.tokens, ..Limits::default() };
         let agent =
             Agent::new("main").queue(self.queue).limits(limits).context_tokens(self.context_tokens);
         let mut builder = Gateway::builder()
@@ -241,7 +261,8 @@ impl Scene {
                 lanes += self.store.lanes(&platform.account).await.unwrap().len();
             }
             let heard = self.alpha.is_heard() && self.beta.is_heard();
-            if unfinished.is_empty() && lanes == 0 && heard {
+            let waits = unfinished.iter().all(|row| row.pending == 0 && !row.open);
+            if waits && lanes == 0 && heard {
                 self.world.log("settled");
                 return;
             }

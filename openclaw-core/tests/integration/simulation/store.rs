@@ -101,9 +101,14 @@ impl SessionStore for SimStore {
         lease: &Lease,
         session: &SessionKey,
         after: Seq,
-        batch: Batch,
+        mut batch: Batch,
     ) -> Result<()> {
         self.life.before("commit").await?;
+        if self.planted(Bug::LostInput) && !batch.consumed.is_empty() {
+            let pending = self.inner.inputs(session, InputId::default(), usize::MAX).await?;
+            let more = pending.iter().find(|row| !row.control && !batch.consumed.contains(&row.id));
+            batch.consumed.extend(more.map(|row| row.id));
+        }
         let done = self.inner.commit(lease, session, after, batch.clone()).await;
         let rows = batch.entries.iter().map(|row| format!("{}:{:.8}", row.kind, row.digest));
         let rows = rows.collect::<Vec<_>>().join(" ");
@@ -184,6 +189,10 @@ impl OutboxStore for SimStore {
 
     async fn outbound(&self, key: &OutboundKey) -> Result<Option<OutboundRow>> {
         ask!(self, "outbound", self.inner.outbound(key))
+    }
+
+    async fn undelivered(&self, limit: usize) -> Result<Vec<OutboundRow>> {
+        ask!(self, "undelivered", self.inner.undelivered(limit))
     }
 }
 

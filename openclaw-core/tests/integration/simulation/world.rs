@@ -31,6 +31,8 @@ pub(super) enum Bug {
     OrphanCall,
     /// The store reads labels back as if everything were trusted.
     LabelLoss,
+    /// The store consumes an input more than it is told to.
+    LostInput,
 }
 
 /// A tool call that had its effect.
@@ -56,6 +58,8 @@ pub(super) struct Happened {
     pub(super) outbox: Vec<NewOutbound>,
     /// How often it was logged that nobody knows whether this was sent.
     pub(super) unknown: BTreeMap<OutboundKey, usize>,
+    /// What a platform refused for good: the message, and the text that it was to have.
+    pub(super) denied: BTreeSet<(OutboundKey, String)>,
 }
 
 pub(super) struct World {
@@ -179,6 +183,15 @@ impl Life {
         if self.dead.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// The end of it, whatever steps are left; in calm times nothing is.
+    pub(super) async fn crash(&self, what: &str) {
+        if !self.dead.load(Ordering::SeqCst) && !self.world.is_calm() {
+            self.world.log(format!("crash at {what}"));
+            self.end();
+        }
+        self.step(what).await;
     }
 
     /// Something outside is asked: that may take time, fail, or be the end.

@@ -1,7 +1,7 @@
 //! The process that is killed: a gateway on an SQLite file, whose channels and tools act on the world
 //! in the process that started it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use openclaw_core::{
     AccountId, Conversation, Error, ErrorKind, EventKey, Gateway, OutboundKey, ProviderId, Result,
@@ -17,14 +17,17 @@ use openclaw_core::{
     delivery::{OnUnknown, Preview},
     event::EventKind,
     gateway::Binding,
+    label::Confidentiality,
+    layer::{BudgetLayer, Cap, Capped, Ledger},
     message::{Action, Content, Inbound, Media, MediaSource, Receipt, Sender, Sent, plain_text},
     policy::Permission,
     provider::{
         CallContext, ChatMessage, CompletionEvent, CompletionRequest, CompletionStream,
-        FinishReason, ModelInfo, Provider, Usage,
+        FinishReason, ModelInfo, Price, Provider, Usage,
     },
     store::{OutboxStore as _, SessionStore as _},
     testing::{Scripted, scripted::Step},
+    time::SystemClock,
     tool::{Effect, Tool, ToolContext, ToolOutput, ToolSpec},
     turn::Limits,
 };
@@ -34,6 +37,9 @@ use serde_json::json;
 use super::wire::{Event, Request, Role, Taken, Wire};
 
 pub(super) const ACCOUNTS: [&str; 4] = ["keyed:main", "keyed:side", "search:main", "blind:main"];
+/// A millionth of a dollar a token.
+pub(super) const PRICE: Price =
+    Price { input: 1_000_000, cached_input: 1_000_000, cache_write: None, output: 1_000_000 };
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Runs until it is killed, or told to shut down.
@@ -55,13 +61,20 @@ pub(super) async fn live(role: Role) {
         .bind(Binding::to("small").peer("compact"))
         .bind(Binding::to("hasty").peer("hasty"))
         .preview("keyed:main".parse().unwrap(), Preview { min_chars: 10, interval_ms: 10 });
+    let points = wire.clone();
+    let ledger = Ledger::new(Arc::new(store.clone()), Arc::new(SystemClock))
+        .faults(move |point| points.point(point.to_string()));
+    builder = builder.layer_providers(
+        BudgetLayer::new(ledger).cap(Cap::new(Capped::Everyone, u64::MAX)).price("default", PRICE),
+    );
     for tool in ["read", "wire", "book", "hang"] {
         builder = builder.tool(Hand { name: tool, wire: wire.clone() });
     }
     for account in ACCOUNTS {
         builder = builder.channel(Platform::new(account, &wire));
         if account != "keyed:side" {
-            builder = builder.access(account.parse().unwrap(), Access::open());
+            builder = builder
+                .access(account.parse().unwrap(), Access::open().showing(Confidentiality::Private));
         }
     }
     let points = wire.clone();
@@ -77,7 +90,8 @@ pub(super) async fn live(role: Role) {
     });
     loop {
         tokio::time::sleep(Duration::from_millis(5)).await;
-        let mut idle = store.unfinished(None, 1).await.unwrap().is_empty();
+        let unfinished = store.unfinished(None, 1_000).await.unwrap();
+        let mut idle = unfinished.iter().all(|row| row.pending == 0 && !row.open);
         for account in ACCOUNTS {
             idle &= store.lanes(&account.parse().unwrap()).await.unwrap().is_empty();
         }

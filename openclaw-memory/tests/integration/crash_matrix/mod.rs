@@ -75,9 +75,8 @@ impl Case {
         Self { story, first, target: (point.to_owned(), nth), then: None }
     }
 
-    /// Lives it. How many kills there were, and how often each point was reached in the life that ended
-    /// at the chosen one; or why it failed.
-    fn run(&self) -> Result<(usize, bool, BTreeMap<String, usize>), String> {
+    /// Lives it; or why it failed.
+    fn run(&self) -> Result<Lived, String> {
         let (_folder, path) = folder();
         let mut world = World::new(path.clone(), self.story.clone());
         let outcome = self.lives(&mut world);
@@ -87,7 +86,8 @@ impl Case {
                 let rt = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 let faults = rt.unwrap().block_on(verdict::faults(&world));
                 if faults.is_empty() {
-                    return Ok((world.kills, reached, counts));
+                    let (kills, seen) = (world.kills, verdict::count(&world));
+                    return Ok(Lived { kills, reached, counts, seen });
                 }
                 faults.join("\n")
             }
@@ -137,6 +137,47 @@ impl Case {
     }
 }
 
+/// What a case came to.
+struct Lived {
+    kills: usize,
+    /// Whether the chosen point was reached.
+    reached: bool,
+    /// How often each point was reached in the life that ended at the chosen one.
+    counts: BTreeMap<String, usize>,
+    seen: BTreeMap<String, verdict::Count>,
+}
+
+/// What all cases came to.
+#[derive(Default)]
+struct Tally {
+    kills: usize,
+    /// How often there were fewer occasions in a life than in the one without a kill, so that the first
+    /// was taken.
+    elsewhere: usize,
+    seen: BTreeMap<String, verdict::Count>,
+    failures: Vec<String>,
+}
+
+impl Tally {
+    fn add(&mut self, lived: Result<Lived, String>, case: &Case) {
+        match lived {
+            Ok(lived) if lived.reached => {
+                self.kills += lived.kills;
+                for (kind, count) in lived.seen {
+                    let sum = self.seen.entry(kind).or_default();
+                    sum.seen += count.seen;
+                    sum.lost += count.lost;
+                    sum.doubled += count.doubled;
+                }
+            }
+            Ok(Lived { counts, .. }) => self
+                .failures
+                .push(format!("{:?} is never reached; reached are {counts:?}", case.target)),
+            Err(why) => self.failures.push(why),
+        }
+    }
+}
+
 fn times() -> usize {
     std::env::var("CRASH_MATRIX_TIMES").ok().map_or(1, |times| times.parse().unwrap())
 }
@@ -155,10 +196,8 @@ async fn every_point() {
     let began = Instant::now();
     // Without a kill: how often each point is reached.
     let nowhere = Case::new("nowhere", 1);
-    let (_, _, counts) = tokio::task::spawn_blocking(move || nowhere.run())
-        .await
-        .unwrap()
-        .unwrap_or_else(|why| panic!("{why}"));
+    let calm = tokio::task::spawn_blocking(move || nowhere.run()).await.unwrap();
+    let counts = calm.unwrap_or_else(|why| panic!("{why}")).counts;
     eprintln!("a life without a kill: {:?}, {} points", began.elapsed(), counts.len());
     let mut cases = Vec::new();
     for (index, point) in points().iter().enumerate() {
@@ -177,35 +216,30 @@ async fn every_point() {
             cases.push(case);
         }
     }
-    let results = tokio::task::spawn_blocking(move || run_all(&cases)).await.unwrap();
-    let (kills, failures) = results;
+    let tally = tokio::task::spawn_blocking(move || run_all(&cases)).await.unwrap();
+    let Tally { kills, elsewhere, seen, failures } = tally;
     let each = began.elapsed() / u32::try_from(kills.max(1)).unwrap();
     eprintln!("{} points, {kills} kills in {:?}: {each:?} each", points().len(), began.elapsed());
+    eprintln!("{elsewhere} at the point's first occasion, as the chosen one did not come");
+    for (kind, verdict::Count { seen, lost, doubled }) in seen {
+        eprintln!("{kind}: {seen} messages seen, {lost} lost, {doubled} doubled");
+    }
     assert!(failures.is_empty(), "{} failed\n{}", failures.len(), failures.join("\n\n======\n"));
     assert!(kills >= 100 || std::env::var("CRASH_MATRIX_ONLY").is_ok(), "{kills} kills only");
 }
 
 /// Runs the cases, several at once.
-fn run_all(cases: &[Case]) -> (usize, Vec<String>) {
-    let (next, kills, failures) =
-        (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
+fn run_all(cases: &[Case]) -> Tally {
+    let (next, tally) = (AtomicUsize::new(0), Mutex::new(Tally::default()));
     let work = || {
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::SeqCst)) {
-            let first_time =
-                Case { target: (case.target.0.clone(), 1), ..Case::new(&case.target.0, 1) };
-            let result = match case.run() {
+            let mut lived = case.run();
+            if matches!(lived, Ok(Lived { reached: false, .. })) {
                 // What runs at once differs from life to life: there were fewer occasions than before.
-                Ok((_, false, _)) => first_time.run(),
-                other => other,
-            };
-            match result {
-                Ok((killed, true, _)) => drop(kills.fetch_add(killed, Ordering::SeqCst)),
-                Ok((_, false, counts)) => failures
-                    .lock()
-                    .unwrap()
-                    .push(format!("{:?} is never reached; reached are {counts:?}", case.target)),
-                Err(why) => failures.lock().unwrap().push(why),
+                tally.lock().unwrap().elsewhere += 1;
+                lived = Case::new(&case.target.0, 1).run();
             }
+            tally.lock().unwrap().add(lived, case);
         }
     };
     std::thread::scope(|scope| {
@@ -213,7 +247,7 @@ fn run_all(cases: &[Case]) -> (usize, Vec<String>) {
             scope.spawn(work);
         }
     });
-    (kills.into_inner(), failures.into_inner().unwrap())
+    tally.into_inner().unwrap()
 }
 
 #[test]

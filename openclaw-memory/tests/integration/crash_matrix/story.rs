@@ -110,8 +110,9 @@ fn lines(world: &World) -> Vec<Line> {
         ("y2", "keyed:main", "flaky", "[[say flaky]]".into(), always),
         ("x1", "search:main", "cut", "[[say cut off]]".into(), always),
         ("x2", "keyed:main", "cut", "[[say cut off]]".into(), always),
-        ("p1", "keyed:main", "refuse", "[[say refused]]".into(), always),
-        ("p2", "keyed:main", "refuse", "[[say after]]".into(), |w| {
+        // Not where replies grow: a beginning that is refused is one more failure to tell of.
+        ("p1", "search:main", "refuse", "[[say refused]]".into(), always),
+        ("p2", "search:main", "refuse", "[[say after]]".into(), |w| {
             sees(w, "keyed:main", "boss", "could not be delivered")
         }),
         // A picture, which must be fetched and kept.
@@ -167,7 +168,7 @@ impl Story {
             ("keyed:main", "flaky", vec!["said flaky"]),
             ("search:main", "cut", vec!["said cut off"]),
             ("keyed:main", "cut", vec!["said cut off"]),
-            ("keyed:main", "refuse", vec!["said after"]),
+            ("search:main", "refuse", vec!["said after"]),
             ("search:main", "eye", vec!["saw 1 of here"]),
             ("keyed:side", "guest", vec!["code: ", "let in", "said welcome"]),
         ];

@@ -1,22 +1,31 @@
 //! What must hold in the end, by the world's counts and by the gateway's own log.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use openclaw_core::{
-    Seq, SessionKey,
+    CallId, Seq, SessionKey,
+    layer::{DEFAULT_BUDGET_OUTPUT_TOKENS, SPEND_SPACE, Spent},
     message::Message,
-    store::SessionStore as _,
+    store::{Record, RecordStore as _, SessionStore as _},
     turn::{Entry, Session, decode},
 };
 use openclaw_memory::sqlite::Sqlite;
 
-use super::world::{Shown, World};
+use super::{
+    gateway::PRICE,
+    world::{Shown, World},
+};
+use crate::common::folder;
 
 /// All that is wrong.
 pub(super) async fn faults(world: &World) -> Vec<String> {
     let mut faults = Vec::new();
     replies(world, &mut faults);
     deeds(world, &mut faults);
+    orders(world, &mut faults);
     let store = Sqlite::open(&world.path).await.unwrap();
     let findings = store.doctor().await.unwrap();
     faults.extend(findings.problems.iter().map(|problem| format!("the file: {problem}")));
@@ -24,10 +33,11 @@ pub(super) async fn faults(world: &World) -> Vec<String> {
     if dead.len() != usize::from(world.story.poison) {
         faults.push(format!("dead letters: {dead:?}"));
     }
-    let mut turns = BTreeMap::new();
+    let (mut turns, mut used) = (BTreeMap::new(), 0);
     for (key, head) in store.sessions(None, 1_000).await.unwrap() {
-        log(&store, &key, head.seq, &mut turns, &mut faults).await;
+        used += log(&store, &key, head.seq, &mut turns, &mut faults).await;
     }
+    books(&store, used, &mut faults).await;
     for (event, times) in turns.iter().filter(|(_, times)| **times != 1) {
         faults.push(format!("{event} was answered by {times} turns"));
     }
@@ -91,6 +101,116 @@ fn replies(world: &World, faults: &mut Vec<String>) {
     }
 }
 
+/// What a life that has ended left begun and not ended, by what is durable: the arguments of the calls.
+pub(super) fn under_way(path: &Path) -> BTreeSet<String> {
+    // A copy: what the next life finds must be what this one left.
+    let (_folder, copy) = folder();
+    for suffix in ["", "-wal"] {
+        let name = |path: &Path| format!("{}{suffix}", path.display());
+        std::fs::copy(name(path), name(&copy)).unwrap();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = Sqlite::open(&copy).await.unwrap();
+        let mut arguments = BTreeSet::new();
+        for (key, _) in store.sessions(None, 1_000).await.unwrap() {
+            let (mut calls, mut begun) = (BTreeMap::new(), BTreeSet::new());
+            for row in store.read(&key, Seq::ZERO, usize::MAX).await.unwrap() {
+                match decode(&row) {
+                    Ok(Some(Entry::Replied { calls: made, .. })) => {
+                        for (index, (_, input)) in (0..).zip(made) {
+                            let of = input["of"].as_str().unwrap_or_default().to_owned();
+                            calls.insert(CallId { seq: row.seq, index }, of);
+                        }
+                    }
+                    Ok(Some(Entry::ToolStarted { call })) => drop(begun.insert(call)),
+                    Ok(Some(Entry::ToolFinished { call, .. })) => drop(begun.remove(&call)),
+                    _ => {}
+                }
+            }
+            arguments.extend(begun.iter().filter_map(|call| calls.remove(call)));
+        }
+        store.close().await.unwrap();
+        arguments
+    })
+}
+
+/// What was ordered was done once; only where a life ended while the call was under way may it be said
+/// to be unknown instead.
+fn orders(world: &World, faults: &mut Vec<String>) {
+    for (line, order) in
+        [("r1", "order-owner"), ("w1", "order-blind"), ("d1", "order-late"), ("o1", "order-booked")]
+    {
+        if !world.story.told.contains(line) {
+            continue;
+        }
+        let deeds = world.deeds.iter().filter(|deed| deed.argument == order).count();
+        let says = |how: &str| {
+            let (text, late) = (format!("{how} {order}"), format!("late {how}"));
+            let mut shown = world.shown.values().flatten();
+            // A detached order is spoken of in a turn that began with something else.
+            shown.any(|one| one.text == text || (line == "d1" && one.text.starts_with(&late)))
+        };
+        let (did, unknown) = (says("did"), says("unknown"));
+        // What can be asked whether it was done is not unknown if it was.
+        let may_be_unknown =
+            world.cut_off.contains(order) && !(order == "order-booked" && deeds == 1);
+        if unknown && (did || !may_be_unknown) {
+            faults.push(format!(
+                "{order} is said to be unknown; cut off were {:?}, done was it {deeds} times",
+                world.cut_off
+            ));
+        }
+        if !unknown && (!did || deeds != 1) {
+            faults.push(format!("{order} was done {deeds} times, said to be done: {did}"));
+        }
+    }
+}
+
+/// What people see on one kind of platform.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Count {
+    /// Different messages.
+    pub(super) seen: usize,
+    /// Messages that must be there and are not.
+    pub(super) lost: usize,
+    /// Messages that are there once more.
+    pub(super) doubled: usize,
+}
+
+/// What people see, by kind of platform.
+pub(super) fn count(world: &World) -> BTreeMap<String, Count> {
+    let kind = |account: &str| account.split(':').next().unwrap_or_default().to_owned();
+    let mut counts = BTreeMap::<String, Count>::new();
+    for ((account, _), shown) in &world.shown {
+        let keys: BTreeSet<_> = shown.iter().map(|shown| &shown.key).collect();
+        let count = counts.entry(kind(account)).or_default();
+        count.seen += keys.len();
+        count.doubled += shown.len() - keys.len();
+    }
+    for (account, peer, expected) in world.story.expected() {
+        let seen = world.seen(account, peer);
+        let is_seen = |text: &str| seen.iter().any(|shown| shown.text.contains(text));
+        let lost = expected.iter().filter(|texts| !texts.split('|').any(is_seen)).count();
+        counts.entry(kind(account)).or_default().lost += lost;
+    }
+    counts
+}
+
+/// What is booked is at least what was used, as a kill takes nothing back. What was cut off stays
+/// booked whole; most calls are not.
+async fn books(store: &Sqlite, used: u64, faults: &mut Vec<String>) {
+    // More than one if it became midnight.
+    let books = store.records(SPEND_SPACE, "everyone/", None, 10).await.unwrap();
+    let spent = |record: &Record| serde_json::from_str::<Spent>(&record.value).unwrap();
+    let booked: u64 = books.iter().map(|record| spent(record).micro_usd).sum();
+    let charges: u64 = books.iter().map(|record| spent(record).charges).sum();
+    let whole = u64::from(DEFAULT_BUDGET_OUTPUT_TOKENS);
+    if booked < used || booked - used > charges / 2 * whole {
+        faults.push(format!("{used} were used, {booked} are booked by {charges} charges"));
+    }
+}
+
 /// What acts for good acted once, or not at all if that was said to be unknown.
 fn deeds(world: &World, faults: &mut Vec<String>) {
     let mut times = BTreeMap::<(&str, &str), usize>::new();
@@ -114,29 +234,22 @@ fn deeds(world: &World, faults: &mut Vec<String>) {
         faults.push(format!("a call was repeated under another key: {keys:?}"));
     }
     for shown in world.shown.values().flatten() {
-        for order in ["order-owner", "order-blind", "order-booked", "late"] {
-            let did = shown.text == format!("did {order}") || shown.text == format!("{order} did");
-            let order = if order == "late" { "order-late" } else { order };
-            let acted = times.iter().any(|((_, argument), _)| *argument == order);
-            if did && !acted {
-                faults.push(format!("{:?}, but it was not done", shown.text));
-            }
-        }
         if world.lives == 1 && shown.text.contains("unknown") {
             faults.push(format!("without a crash: {:?}", shown.text));
         }
     }
 }
 
-/// Folds a session's log: no turn is left open, every call has a result, every event has its turn.
+/// Folds a session's log: no turn is left open, every call has a result, every event has its turn. What
+/// its model calls cost.
 async fn log(
     store: &Sqlite,
     key: &SessionKey,
     end: Seq,
     turns: &mut BTreeMap<String, usize>,
     faults: &mut Vec<String>,
-) {
-    let (mut session, mut after) = (Session::new(), Seq::ZERO);
+) -> u64 {
+    let (mut session, mut after, mut used) = (Session::new(), Seq::ZERO, 0);
     let (mut calls, mut results) = (BTreeSet::new(), Vec::new());
     while after < end {
         for row in store.read(key, after, 512).await.unwrap() {
@@ -145,9 +258,12 @@ async fn log(
                 Ok(Some(entry)) => entry,
                 other => {
                     faults.push(format!("{key}: {other:?} at {}", row.seq));
-                    return;
+                    return used;
                 }
             };
+            if let Entry::Replied { usage, .. } | Entry::Compacted { usage, .. } = &entry {
+                used += PRICE.cost(usage);
+            }
             if let Entry::Started { messages, .. } | Entry::Joined { messages, .. } = &entry {
                 for message in messages {
                     if let Message::User { key: Some(event), .. } = message {
@@ -159,12 +275,12 @@ async fn log(
             // A checkpoint repeats what was there before it.
             let before = if entry.is_checkpoint() { usize::MAX } else { session.history().len() };
             let dropped = match &entry {
-                Entry::Compacted { dropped, .. } => dropped.saturating_sub(1),
+                Entry::Compacted { dropped, kept, .. } => dropped.saturating_sub(1 + kept.len()),
                 _ => 0,
             };
             if let Err(error) = session.apply(row.seq, row.at, &entry) {
                 faults.push(format!("{key}: {error} at {}", row.seq));
-                return;
+                return used;
             }
             for message in session.history().iter().skip(before.saturating_sub(dropped)) {
                 match message.as_ref() {
@@ -184,4 +300,5 @@ async fn log(
     if answered != calls || answered.len() != results.len() {
         faults.push(format!("{key}: calls {calls:?}, results {results:?}"));
     }
+    used
 }

@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::{
     NAME,
     story::Story,
+    verdict,
     wire::{Event, Request, Role, Taken},
 };
 use crate::common::child;
@@ -63,6 +64,8 @@ pub(super) struct World {
     pub(super) shown: BTreeMap<(String, String), Vec<Shown>>,
     pub(super) deeds: Vec<Deed>,
     pub(super) doubtful: BTreeSet<String>,
+    /// What the calls were about that a life left begun and not ended.
+    pub(super) cut_off: BTreeSet<String>,
     pub(super) story: Story,
     listener: TcpListener,
     tries: BTreeMap<String, usize>,
@@ -85,6 +88,7 @@ impl World {
             shown: BTreeMap::new(),
             deeds: Vec::new(),
             doubtful: BTreeSet::new(),
+            cut_off: BTreeSet::new(),
             story,
             listener,
             tries: BTreeMap::new(),
@@ -135,6 +139,7 @@ impl World {
         // Whatever happened, it is not left behind. This is SIGKILL.
         let killed = process.kill();
         let status = process.wait().unwrap();
+        self.cut_off.extend(verdict::under_way(&self.path));
         match end {
             Ok(End::Down) if !status.success() => Err(format!("the shutdown ended with {status}")),
             Ok(end) => {

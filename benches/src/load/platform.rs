@@ -14,7 +14,7 @@ use openclaw_core::{
 };
 use tokio::sync::{Notify, mpsc};
 
-use crate::{Result, figures::Times};
+use openclaw_benches::{Result, figures::Times};
 
 /// Cheap to clone.
 #[derive(Clone)]

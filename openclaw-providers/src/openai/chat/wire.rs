@@ -1,19 +1,22 @@
 //! Requests and answers as they are on the wire.
 
 use openclaw_core::{
-    Error, ErrorKind, Result,
-    message::{Content, Media, MediaSource},
+    Result,
+    message::{Content, Media},
     provider::{
         ChatMessage, CompletionRequest, Price, ResponseFormat, ToolCall, ToolChoice, Usage,
     },
-    serde_json::{self, Map, Value, json},
+    serde_json::{Map, Value, json},
 };
 use serde::Deserialize;
 
-use super::MaxTokensField;
+use crate::{
+    openai::{MaxTokensField, arguments_text, strict::is_strict},
+    service::{as_text, exact, inline_picture, unsupported},
+};
 
 /// The body of a request for a streamed completion.
-pub(super) fn body(
+pub(in crate::openai) fn body(
     request: &CompletionRequest,
     model: Option<&str>,
     max_tokens: MaxTokensField,
@@ -57,72 +60,10 @@ pub(super) fn body(
         body.insert(field.into(), limit.into());
     }
     if let Some(temperature) = request.temperature {
-        // By way of its decimal text: 0.7 as `f64` would be written 0.699999988079071.
-        let exact = temperature.to_string().parse::<f64>().unwrap_or(f64::from(temperature));
-        body.insert("temperature".into(), exact.into());
+        body.insert("temperature".into(), exact(temperature).into());
     }
     Ok(body)
 }
-
-/// True if the service can hold its answer to the schema. OpenAI refuses the request if `strict` is set on
-/// any other: objects must have all of their properties and no more, and few keywords are known
-/// (<https://platform.openai.com/docs/guides/structured-outputs#supported-schemas>).
-fn is_strict(schema: &Value) -> bool {
-    schema.get("type").is_some_and(|kind| kind == "object") && fits(schema)
-}
-
-fn fits(schema: &Value) -> bool {
-    let Some(schema) = schema.as_object() else { return false };
-    let within = |value: &Value| match value {
-        Value::Object(named) => named.values().all(fits),
-        Value::Array(list) => list.iter().all(fits),
-        _ => false,
-    };
-    let known = schema.iter().all(|(keyword, value)| match keyword.as_str() {
-        "properties" | "$defs" | "anyOf" => within(value),
-        "items" => fits(value),
-        "format" => value.as_str().is_some_and(|format| STRICT_FORMATS.contains(&format)),
-        other => STRICT_KEYWORDS.contains(&other),
-    });
-    let is_object = match schema.get("type") {
-        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "object"),
-        kind => kind.is_some_and(|kind| kind == "object"),
-    };
-    known && (!is_object || is_closed(schema))
-}
-
-/// True if an object has all of the properties and no others.
-fn is_closed(schema: &Map<String, Value>) -> bool {
-    let required = schema.get("required").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let listed = |name: &String| required.iter().any(|one| one == name);
-    schema.get("additionalProperties") == Some(&Value::Bool(false))
-        && schema
-            .get("properties")
-            .and_then(Value::as_object)
-            .is_none_or(|all| all.keys().all(listed))
-}
-
-const STRICT_KEYWORDS: [&str; 17] = [
-    "$schema",
-    "$ref",
-    "title",
-    "description",
-    "type",
-    "required",
-    "additionalProperties",
-    "enum",
-    "const",
-    "pattern",
-    "multipleOf",
-    "minimum",
-    "maximum",
-    "exclusiveMinimum",
-    "exclusiveMaximum",
-    "minItems",
-    "maxItems",
-];
-const STRICT_FORMATS: [&str; 9] =
-    ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"];
 
 fn tool_choice(choice: &ToolChoice) -> Result<Value> {
     Ok(match choice {
@@ -150,7 +91,7 @@ fn messages(request: &CompletionRequest) -> Result<Vec<Value>> {
             ChatMessage::User { content } => {
                 out.push(json!({"role": "user", "content": said(content)?}));
             }
-            ChatMessage::Assistant { text, calls } => {
+            ChatMessage::Assistant { text, calls, .. } => {
                 let content = if text.is_empty() { Value::Null } else { text.as_str().into() };
                 let mut said = json!({"role": "assistant", "content": content});
                 if let Some(said) = said.as_object_mut().filter(|_| !calls.is_empty()) {
@@ -206,45 +147,14 @@ fn said(content: &[Content]) -> Result<Value> {
         .collect()
 }
 
-fn as_text(content: &Content) -> Result<String> {
-    Ok(match content {
-        Content::Text { text } | Content::Mention { text, .. } => text.clone(),
-        Content::Location { latitude, longitude, name } => {
-            let name = name.as_deref().unwrap_or_default();
-            format!("geo:{latitude},{longitude} {name}").trim_end().to_owned()
-        }
-        Content::Contact { name, phone } => format!("{name}, tel:{phone}"),
-        _ => return Err(unsupported("this kind of content")),
-    })
-}
-
 fn picture(media: &Media) -> Result<Value> {
-    if !media.mime.starts_with("image/") {
-        return Err(unsupported(&format!("media of type {}; give it pictures", media.mime)));
-    }
-    match &media.source {
-        MediaSource::Inline { base64 } => Ok(json!({
-            "type": "image_url",
-            "image_url": {"url": format!("data:{};base64,{base64}", media.mime)},
-        })),
-        _ => Err(unsupported("a picture that is not in the message; fetch it and give it inline")),
-    }
+    let url = format!("data:{};base64,{}", media.mime, inline_picture(media)?);
+    Ok(json!({"type": "image_url", "image_url": {"url": url}}))
 }
 
 fn called(call: &ToolCall) -> Value {
-    // Servers that parse the arguments refuse the whole conversation for ever if a model once wrote
-    // broken JSON, so that is wrapped.
-    let arguments = match serde_json::from_str::<Value>(&call.arguments) {
-        Ok(Value::Object(_)) => call.arguments.clone(),
-        _ if call.arguments.trim().is_empty() => "{}".to_owned(),
-        _ => json!({"not_json": call.arguments}).to_string(),
-    };
     json!({"id": call.id, "type": "function",
-        "function": {"name": call.name, "arguments": arguments}})
-}
-
-fn unsupported(what: &str) -> Error {
-    Error::new(ErrorKind::Unsupported, format!("chat completions do not take {what}"))
+        "function": {"name": call.name, "arguments": arguments_text(call)}})
 }
 
 /// One event of the stream. Servers differ: everything may be absent or null.

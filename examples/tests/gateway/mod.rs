@@ -1,0 +1,5 @@
+//! The daemon, as a process between an emulated Telegram and a fake of a model service.
+
+mod check;
+mod life;
+mod world;

@@ -1,0 +1,7 @@
+//! Responses: items in, items out.
+
+mod stream;
+mod wire;
+
+pub(super) use stream::ResponseAnswer;
+pub(super) use wire::body;
