@@ -1,6 +1,10 @@
 //! How a fake calls back.
 
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,6 +17,7 @@ use hyper_util::{
 };
 
 use crate::{
+    egress::EgressPolicy,
     error::{Error, ErrorKind, Result},
     http_client::{Body, HttpClient, NotConnected},
 };
@@ -64,6 +69,12 @@ impl HttpClient for LoopbackClient {
         Ok(response.map(|body| {
             body.into_data_stream().map_err(move |error| failed(error.to_string())).boxed()
         }))
+    }
+
+    /// Itself, if the policy lets the loopback network be reached: it reaches no other.
+    fn guarded(&self, policy: &Arc<EgressPolicy>) -> Option<Arc<dyn HttpClient>> {
+        let here = IpAddr::from(Ipv4Addr::LOCALHOST);
+        policy.allows_address("localhost", here).then(|| Arc::new(self.clone()) as _)
     }
 }
 
