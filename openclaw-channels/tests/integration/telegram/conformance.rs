@@ -9,7 +9,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use openclaw_channels::testing::telegram::{Bot, Chat, Emulator, Group, User};
+use openclaw_channels::{
+    telegram::SECRET_HEADER,
+    testing::telegram::{Bot, Chat, Emulator, Group, Media, User},
+};
 use openclaw_core::{
     Conversation, MessageId, Result,
     bytes::Bytes,
@@ -22,7 +25,9 @@ use openclaw_core::{
     },
 };
 
-use super::{Hooked, beside, polling, telegram};
+use serde_json::json;
+
+use super::{Hooked, SECRET, beside, polling, telegram};
 
 /// Lets a run end before it confirms what it heard.
 struct Hesitant(LoopbackClient);
@@ -91,6 +96,20 @@ impl Fixture {
             self.group.chat(&self.user)
         }
     }
+
+    /// What Telegram posts to a webhook for a text of the user, under this secret.
+    fn posted(&self, to: &Conversation, text: &str, secret: &str) -> Request<Bytes> {
+        let number = self.said.fetch_add(1, Ordering::SeqCst) + 1_000;
+        let chat = self.chat(to).id();
+        let kind = if chat < 0 { "supergroup" } else { "private" };
+        let update = json!({"update_id": number, "message": {
+            "message_id": number, "date": 1, "text": text,
+            "from": {"id": self.user.id(), "is_bot": false, "first_name": "Ada"},
+            "chat": {"id": chat, "type": kind, "title": "Team"},
+        }});
+        let request = Request::post("/hook").header(SECRET_HEADER, secret);
+        request.body(update.to_string().into()).unwrap()
+    }
 }
 
 #[async_trait]
@@ -156,16 +175,41 @@ impl Platform for Fixture {
         let asks = chat.bot_messages().into_iter().find(|one| !one.keyboard.is_empty()).unwrap();
         chat.press(asks.id, label).unwrap();
     }
+
+    async fn webhook(&self, to: &Conversation, text: &str) -> Option<Request<Bytes>> {
+        self.hooked.as_ref().map(|_| self.posted(to, text, SECRET))
+    }
+
+    async fn forged_webhooks(&self, to: &Conversation) -> Vec<Request<Bytes>> {
+        let upper = SECRET.to_uppercase();
+        let secrets = ["", "a-secret-of-another-account", &SECRET[1..], &upper];
+        secrets.map(|secret| self.posted(to, "forged", secret)).into()
+    }
+
+    async fn upload(&self, bytes: Bytes) -> Option<String> {
+        let chat = self.user.chat(&self.bot);
+        let id = chat.send_media(Media::document("file", bytes)).unwrap();
+        let sent = chat.message_by_id(id)?;
+        Some(sent.json["document"]["file_id"].as_str()?.to_owned())
+    }
+
+    async fn revoke(&self) -> bool {
+        self.bot.revoke_token();
+        true
+    }
 }
 
+/// Telegram takes no keys and cannot be asked for what was sent.
 const SKIPPED: [&str; 2] = ["one_key_is_one_message", "lookup_finds_what_was_sent"];
 
 #[tokio::test]
 async fn polling_conforms() {
     let report = suite("telegram by polling", Fixture::polling).run().await;
     assert_eq!(report.failed().count(), 0, "{report}");
-    let skipped: Vec<&str> = report.skipped().map(|(case, _)| case).collect();
+    let (webhooks, skipped): (Vec<&str>, Vec<&str>) =
+        report.skipped().map(|(case, _)| case).partition(|case| case.contains("webhook"));
     assert_eq!(skipped, SKIPPED);
+    assert_eq!(webhooks.len(), 4);
 }
 
 #[tokio::test]
