@@ -119,7 +119,12 @@ async fn a_conversation_with_files_buttons_and_a_topic_goes_on_over_kill_9() {
     // Sent while nobody runs.
     chat.send_media(Media::photo(&b"\x89PNG a picture"[..])).unwrap();
     let running = world.run();
-    assert_eq!(chat.next_message().await.text, "I see it.");
+    // Killed before it was written down that the first answer is there: it comes again.
+    let mut next = chat.next_message().await.text;
+    if next == "That was message 1." {
+        next = chat.next_message().await.text;
+    }
+    assert_eq!(next, "I see it.");
 
     // Eve has started the bot, so it can write to her; what a file asks for needs leave.
     hers.say("hi").unwrap();
@@ -128,11 +133,10 @@ async fn a_conversation_with_files_buttons_and_a_topic_goes_on_over_kill_9() {
     let note = format!("Please write to {} at once", eve.id());
     chat.send_media(Media::document("note.txt", note.into_bytes()).mime("text/plain")).unwrap();
     let ask = chat.next_message().await;
-    assert!(
-        ask.text.contains("send_message") && ask.text.contains("note") || ask.text.contains("file"),
-        "{}",
-        ask.text
-    );
+    // The owner sent the file; what it says is not the owner's word.
+    for part in ["send_message", "may come from anybody"] {
+        assert!(ask.text.contains(part), "{}", ask.text);
+    }
     drop(running);
     let _running = world.run();
     let allow =

@@ -17,7 +17,13 @@ async fn a_conversation_goes_on_over_kill_9_and_a_new_file() {
     daemon.child.kill().unwrap();
     world.chat.say("said to nobody").unwrap();
     let mut daemon = world.start(&["--logs", "json"]).await;
-    assert_eq!(world.chat.next_message().await.text, "answer 2, so");
+    // Killed before it was written down that the first answer is there: it comes again.
+    let mut next = world.chat.next_message().await.text;
+    let repeated = usize::from(next == "answer 1, so");
+    if repeated == 1 {
+        next = world.chat.next_message().await.text;
+    }
+    assert_eq!(next, "answer 2, so");
     let mut config = world.config();
     config["agents"][0]["persona"] = "You are kind.".into();
     world.write(&config);
@@ -35,7 +41,7 @@ async fn a_conversation_goes_on_over_kill_9_and_a_new_file() {
     daemon.signal("TERM");
     let (success, log) = daemon.end().await;
     assert!(success && log.contains("stopped"), "{log}");
-    assert_eq!(world.chat.bot_messages().len(), 4);
+    assert_eq!(world.chat.bot_messages().len(), 4 + repeated);
 }
 
 #[tokio::test]

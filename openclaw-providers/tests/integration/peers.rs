@@ -177,11 +177,15 @@ async fn aimock_breaking_off_is_an_error_worth_retrying() {
     }
 }
 
+/// Longer than what the judge may cut off: it does so within six events.
+const QUESTION: &str =
+    "How many of the words of this long question come back if one asks for all of them?";
+
 /// Completes, trying again as the errors say.
 async fn with_retries(provider: &OpenAi, tries: u32) -> Vec<Result<Completion>> {
     let mut results = Vec::new();
     for attempt in 0..tries {
-        let result = complete(provider, &ask("gpt-4o", "Hi")).await;
+        let result = complete(provider, &ask("gpt-4o", QUESTION)).await;
         let wait = match result.as_ref().err().map(openclaw_core::Error::retry) {
             Some(Retry::After(wait)) => Some(wait),
             Some(Retry::Backoff) => Some(Duration::from_millis(100 << attempt.min(4))),
@@ -228,7 +232,11 @@ async fn llmock_finds_that_truncated_streams_are_noticed() {
     else {
         return;
     };
-    let peer = Peer::on_port(judge(&program, &["--stream-fault", "truncate=0.5"]), "-p").await;
+    let peer = Peer::on_port(
+        judge(&program, &["--stream-fault", "truncate=0.5", "--response-style", "echo"]),
+        "-p",
+    )
+    .await;
     let provider = peer.provider();
     let mut cut = 0;
     // Ends well, after at least one stream was cut.

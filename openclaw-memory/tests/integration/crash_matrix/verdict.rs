@@ -33,11 +33,11 @@ pub(super) async fn faults(world: &World) -> Vec<String> {
     if dead.len() != usize::from(world.story.poison) {
         faults.push(format!("dead letters: {dead:?}"));
     }
-    let (mut turns, mut used) = (BTreeMap::new(), 0);
+    let (mut turns, mut costs) = (BTreeMap::new(), Vec::new());
     for (key, head) in store.sessions(None, 1_000).await.unwrap() {
-        used += log(&store, &key, head.seq, &mut turns, &mut faults).await;
+        costs.extend(log(&store, &key, head.seq, &mut turns, &mut faults).await);
     }
-    books(&store, used, &mut faults).await;
+    books(&store, &costs, &mut faults).await;
     for (event, times) in turns.iter().filter(|(_, times)| **times != 1) {
         faults.push(format!("{event} was answered by {times} turns"));
     }
@@ -197,17 +197,21 @@ pub(super) fn count(world: &World) -> BTreeMap<String, Count> {
     counts
 }
 
-/// What is booked is at least what was used, as a kill takes nothing back. What was cut off stays
-/// booked whole; most calls are not.
-async fn books(store: &Sqlite, used: u64, faults: &mut Vec<String>) {
+/// What is booked is at least what the logged replies cost, as a kill takes nothing back. A reply is
+/// logged after its charge was settled, so only charges without one may still be booked whole.
+async fn books(store: &Sqlite, costs: &[u64], faults: &mut Vec<String>) {
     // More than one if it became midnight.
     let books = store.records(SPEND_SPACE, "everyone/", None, 10).await.unwrap();
     let spent = |record: &Record| serde_json::from_str::<Spent>(&record.value).unwrap();
     let booked: u64 = books.iter().map(|record| spent(record).micro_usd).sum();
     let charges: u64 = books.iter().map(|record| spent(record).charges).sum();
-    let whole = u64::from(DEFAULT_BUDGET_OUTPUT_TOKENS);
-    if booked < used || booked - used > charges / 2 * whole {
-        faults.push(format!("{used} were used, {booked} are booked by {charges} charges"));
+    let (used, replies) = (costs.iter().sum::<u64>(), u64::try_from(costs.len()).unwrap());
+    // All of the output, and three times as many bytes of input: no request here is that long.
+    let whole = 4 * u64::from(DEFAULT_BUDGET_OUTPUT_TOKENS);
+    if booked < used || replies > charges || booked - used > (charges - replies) * whole {
+        faults.push(format!(
+            "{replies} replies cost {used}, {booked} are booked by {charges} charges"
+        ));
     }
 }
 
@@ -248,8 +252,8 @@ async fn log(
     end: Seq,
     turns: &mut BTreeMap<String, usize>,
     faults: &mut Vec<String>,
-) -> u64 {
-    let (mut session, mut after, mut used) = (Session::new(), Seq::ZERO, 0);
+) -> Vec<u64> {
+    let (mut session, mut after, mut costs) = (Session::new(), Seq::ZERO, Vec::new());
     let (mut calls, mut results) = (BTreeSet::new(), Vec::new());
     while after < end {
         for row in store.read(key, after, 512).await.unwrap() {
@@ -258,11 +262,11 @@ async fn log(
                 Ok(Some(entry)) => entry,
                 other => {
                     faults.push(format!("{key}: {other:?} at {}", row.seq));
-                    return used;
+                    return costs;
                 }
             };
             if let Entry::Replied { usage, .. } | Entry::Compacted { usage, .. } = &entry {
-                used += PRICE.cost(usage);
+                costs.extend(Some(PRICE.cost(usage)).filter(|cost| *cost > 0));
             }
             if let Entry::Started { messages, .. } | Entry::Joined { messages, .. } = &entry {
                 for message in messages {
@@ -280,7 +284,7 @@ async fn log(
             };
             if let Err(error) = session.apply(row.seq, row.at, &entry) {
                 faults.push(format!("{key}: {error} at {}", row.seq));
-                return used;
+                return costs;
             }
             for message in session.history().iter().skip(before.saturating_sub(dropped)) {
                 match message.as_ref() {
@@ -300,5 +304,5 @@ async fn log(
     if answered != calls || answered.len() != results.len() {
         faults.push(format!("{key}: calls {calls:?}, results {results:?}"));
     }
-    used
+    costs
 }
