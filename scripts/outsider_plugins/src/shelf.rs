@@ -10,6 +10,7 @@ use std::{
 use openclaw_core::{
     AccountId, Conversation, Error, ErrorKind, NodeId, OutboundKey, Result, Seq, SessionKey,
     async_trait,
+    blobs::Blobs,
     store::{
         AcceptLimits, AcceptOutcome, Batch, DROPPED, DeadLetter, InputId, InputRow, Lease,
         LeaseName, LeaseTable, LogRow, NewInput, NewOutbound, OutboundId, OutboundRow,
@@ -192,7 +193,8 @@ impl SessionStore for Shelf {
     ) -> Result<Vec<Unfinished>> {
         let things = self.things();
         let waiting = things.inputs.iter().filter(|i| i.pending).map(|i| i.session.clone());
-        let open = things.sessions.iter().filter(|(_, (head, _))| head.open);
+        let due = |head: &SessionHead| head.open || head.wake_at.is_some();
+        let open = things.sessions.iter().filter(|(_, (head, _))| due(head));
         let keys: BTreeSet<SessionKey> = waiting.chain(open.map(|(key, _)| key.clone())).collect();
         let page = keys.into_iter().filter(|key| after.is_none_or(|after| key > after)).take(limit);
         let row = |session: SessionKey| {
@@ -345,6 +347,14 @@ impl OutboxStore for Shelf {
     async fn outbound(&self, key: &OutboundKey) -> Result<Option<OutboundRow>> {
         Ok(self.things().outbox.iter().find(|row| row.new.key == *key).cloned())
     }
+
+    async fn undelivered(&self, limit: usize) -> Result<Vec<OutboundRow>> {
+        let things = self.things();
+        let lost = things.outbox.iter().rev().filter(|row| {
+            matches!(row.state, OutboundState::Failed { .. } | OutboundState::Unknown)
+        });
+        Ok(lost.take(limit).cloned().collect())
+    }
 }
 
 #[async_trait]
@@ -381,5 +391,9 @@ impl RecordStore for Shelf {
 impl Store for Shelf {
     fn is_ephemeral(&self) -> bool {
         true
+    }
+
+    fn blobs(&self) -> Option<Arc<dyn Blobs>> {
+        None
     }
 }

@@ -68,9 +68,10 @@ async fn the_provider_keeps_its_contract() {
     let parts = load(&registry(), r#"{"plugin": "parrot", "config": {"line": "Hello"}}"#).await;
     let parrot = parts.providers()[0].clone();
     let fixture = ProviderFixture::new("polly", move || parrot.clone()).expecting("Hello");
-    // A parrot calls no tools, never falls silent and never refuses.
+    // A parrot calls no tools, keeps no state, never falls silent and never refuses.
     let skipped = [
         "tool_calls_are_whole",
+        "state_names_who_wants_it_back",
         "cancelling_ends_the_stream",
         "dropping_closes_the_request",
         "a_refusal_fails_before_the_stream",
@@ -182,7 +183,7 @@ impl Platform for Street {
 
 #[tokio::test]
 async fn the_channel_keeps_its_contract() {
-    // Nothing written is ever changed, and there are no buttons.
+    // Nothing written is ever changed; there are no buttons, webhooks, files and credentials.
     let skipped = [
         "lookup_finds_what_was_sent",
         "edits_in_place",
@@ -190,6 +191,12 @@ async fn the_channel_keeps_its_contract() {
         "reacts",
         "types_without_a_message",
         "a_pressed_button_gives_its_token",
+        "a_webhook_is_taken_in",
+        "a_forged_webhook_is_refused_unread",
+        "a_webhook_is_answered_only_when_it_was_accepted",
+        "a_webhook_that_comes_again_keeps_its_key",
+        "fetches_media_whole_or_not_at_all",
+        "a_probe_tells_good_credentials_from_bad",
     ];
     keeps_its_contract(channel::suite("wall", Street::new), &skipped).await;
 }
