@@ -35,7 +35,7 @@ pub async fn alone(folder: &Path) -> Result<(Times, Times)> {
     for number in 0..1_000 {
         let input = NewInput {
             session: session.clone(),
-            account: "bench:default".parse()?,
+            heard: session.conversation().clone(),
             key: EventKey::event(&number.to_string()),
             control: false,
             at: Timestamp(number),

@@ -464,7 +464,7 @@ impl fmt::Display for CallId {
 
 /// What makes an incoming event one and the same when a platform delivers it again.
 ///
-/// Unique together with account and session. Edits, reactions and button presses share a message's
+/// Unique within the conversation that it is heard in. Edits, reactions and button presses share a message's
 /// id, so the key says which kind of event it is.
 ///
 /// ```

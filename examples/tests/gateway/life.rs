@@ -5,7 +5,12 @@ use openclaw_core::{
     testing::fake_service::LoopbackClient,
 };
 
-use super::world::{KEY, World};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use super::world::{Daemon, KEY, World};
 
 #[tokio::test]
 async fn a_conversation_goes_on_over_kill_9_and_a_new_file() {
@@ -44,9 +49,10 @@ async fn a_conversation_goes_on_over_kill_9_and_a_new_file() {
     assert_eq!(world.chat.bot_messages().len(), 4 + repeated);
 }
 
-#[tokio::test]
-async fn updates_come_by_webhook() {
-    let world = World::new().await;
+const HOOK_SECRET: &str = "0123456789abcdef0123";
+
+/// A daemon whose bot hears by webhook, and the address that it listens at.
+async fn hooked(world: &World) -> (Daemon, String) {
     let mut config = world.config();
     // Where Telegram is to come must be known before anything listens there.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -56,9 +62,61 @@ async fn updates_come_by_webhook() {
     world.write(&config);
     let address = format!("127.0.0.1:{port}");
     let mut command = world.gateway(&["--listen", &address]);
-    command.env("HOOK_SECRET", "0123456789abcdef0123");
+    command.env("HOOK_SECRET", HOOK_SECRET);
     let daemon = world.spawn(command).await;
     world.bot.webhook_set().await;
+    (daemon, address)
+}
+
+/// The bytes of a webhook whose body is said to be of `length`.
+fn hook(address: &str, length: usize) -> String {
+    format!(
+        "POST /webhooks/telegram/shop HTTP/1.1\r\nHost: {address}\r\n\
+         X-Telegram-Bot-Api-Secret-Token: {HOOK_SECRET}\r\nContent-Length: {length}\r\n\r\n"
+    )
+}
+
+#[tokio::test]
+async fn bodies_that_are_huge_or_never_end_hold_nothing_up() {
+    let world = World::new().await;
+    let (daemon, address) = hooked(&world).await;
+    let resident = daemon.resident();
+    let mut slow = Vec::new();
+    for _ in 0..50 {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        stream.write_all(format!("{}{{", hook(&address, 100)).as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    let mut huge = TcpStream::connect(&address).await.unwrap();
+    let length = 100_000_000;
+    huge.write_all(hook(&address, length).as_bytes()).await.unwrap();
+    // It may hang up before all was written.
+    let block = [b' '; 65_536];
+    for _ in 0..length / block.len() {
+        if huge.write_all(&block).await.is_err() {
+            break;
+        }
+    }
+    let mut answer = Vec::new();
+    let _ = huge.read_to_end(&mut answer).await;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(daemon.resident() < resident + 20_000);
+    // In the meantime people are heard.
+    world.chat.say("hello").unwrap();
+    assert_eq!(world.chat.next_message().await.text, "answer 1, so");
+    for mut stream in slow {
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn updates_come_by_webhook() {
+    let world = World::new().await;
+    let (daemon, address) = hooked(&world).await;
     world.chat.say("hello").unwrap();
     assert_eq!(world.chat.next_message().await.text, "answer 1, so");
     let client = LoopbackClient::new();

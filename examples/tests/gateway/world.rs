@@ -132,6 +132,13 @@ impl Daemon {
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
 
+    /// The memory that it holds, in KB.
+    pub(super) fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     /// Reads the log to its end, which is the daemon's.
     pub(super) async fn end(mut self) -> (bool, String) {
         let mut line = String::new();

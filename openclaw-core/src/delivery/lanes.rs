@@ -460,7 +460,7 @@ impl Delivery {
             );
             let input = NewInput {
                 session: session.clone(),
-                account: row.new.conversation.account.clone(),
+                heard: row.new.conversation.clone(),
                 key: EventKey::event(&format!("delivery:{key}")),
                 control: false,
                 at: hub.now(),

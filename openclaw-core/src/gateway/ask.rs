@@ -7,12 +7,11 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::{
     Answered, Hub, Plan,
     answers::{Found, find},
-    door::accept_request,
+    door::{Admitted, accept_request},
     waiters::Told,
 };
 use crate::{
     access::Principal,
-    channel::Accepted,
     error::{Error, ErrorKind, Result},
     event::{Event, EventKind, Next, Subscription},
     id::{
@@ -69,8 +68,8 @@ impl Ask {
         }
     }
 
-    /// Makes it the same ask when it is made again, also after a restart: then it is answered once, and
-    /// every asker gets that answer. Without a key each ask is new. What a command such as `/status`
+    /// Makes it the same ask of this peer when it is made again, also after a restart or for another
+    /// agent: then it is answered once, and every asker gets that answer. Without a key each ask is new. What a command such as `/status`
     /// said is not kept for those who ask again.
     pub fn key(mut self, key: impl AsRef<str>) -> Self {
         self.key = Some(EventKey::event(key.as_ref()));
@@ -171,15 +170,19 @@ impl Ask {
         inbound.message = Some(MessageId::new(key.as_str()));
         inbound.attributes = self.attributes;
         let told = hub.waiters.wait(&session, &key);
-        let unsure =
-            match accept_request(&hub, session.clone(), principal, inbound, self.format).await? {
-                Accepted::New => false,
-                Accepted::Duplicate => true,
-                Accepted::Refused(why) => {
-                    let why = format!("the ask was refused: {why:?}");
-                    return Err(Error::new(ErrorKind::Denied, why));
-                }
-            };
+        let admitted =
+            accept_request(&hub, session.clone(), principal, inbound, self.format).await?;
+        let (session, told, unsure) = match admitted {
+            Admitted::Added => (session, told, false),
+            Admitted::Known(asked) => {
+                let told = hub.waiters.wait(&asked, &key);
+                (asked, told, true)
+            }
+            Admitted::Refused(why) => {
+                let why = format!("the ask was refused: {why:?}");
+                return Err(Error::new(ErrorKind::Denied, why));
+            }
+        };
         Ok(SentAsk { hub, session, key, told, unsure, state: State::Pending })
     }
 }

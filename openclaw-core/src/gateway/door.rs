@@ -16,7 +16,7 @@ use crate::{
     error::{Error, ErrorKind, Result, Retry},
     fault::Act,
     hook::{HookContext, Verdict},
-    id::{OutboundKey, SessionKey},
+    id::{EventKey, OutboundKey, SessionKey},
     label::Label,
     message::{Content, Inbound, InboundKind, plain_text},
     provider::ResponseFormat,
@@ -30,6 +30,14 @@ pub(crate) struct Door(pub(crate) Weak<Hub>);
 /// What becomes of an event before anything is stored.
 enum Judged {
     Input(Box<NewInput>),
+    Refused(Refusal),
+}
+
+/// What became of an event.
+pub(super) enum Admitted {
+    Added,
+    /// It was accepted before, for this session.
+    Known(SessionKey),
     Refused(Refusal),
 }
 
@@ -49,7 +57,13 @@ impl Accept for Door {
             }
             admit(&hub, judged).await
         };
-        taken.await.map_err(come_again)
+        let admitted = taken.await.map_err(come_again)?;
+        let told = admitted.into_iter().map(|one| match one {
+            Admitted::Added => Accepted::New,
+            Admitted::Known(_) => Accepted::Duplicate,
+            Admitted::Refused(refusal) => Accepted::Refused(refusal),
+        });
+        Ok(told.collect())
     }
 }
 
@@ -66,12 +80,12 @@ fn closed() -> Error {
 }
 
 /// Accepts what was judged, in one commit, and wakes the sessions.
-async fn admit(hub: &Arc<Hub>, judged: Vec<Judged>) -> Result<Vec<Accepted>> {
+async fn admit(hub: &Arc<Hub>, judged: Vec<Judged>) -> Result<Vec<Admitted>> {
     let mut inputs = Vec::new();
     let mut answers = Vec::with_capacity(judged.len());
     for one in judged {
         match one {
-            Judged::Refused(refusal) => answers.push(Some(Accepted::Refused(refusal))),
+            Judged::Refused(refusal) => answers.push(Some(Admitted::Refused(refusal))),
             Judged::Input(input) => {
                 inputs.push(*input);
                 answers.push(None);
@@ -97,16 +111,16 @@ async fn admit(hub: &Arc<Hub>, judged: Vec<Judged>) -> Result<Vec<Accepted>> {
             if dropped > 0 {
                 tracing::warn!(%session, dropped, ?id, "session is overrun; its oldest inputs are dead letters");
             }
-            (Accepted::New, (dropped > 0).then(|| (session.clone(), dropped)))
+            (Admitted::Added, (dropped > 0).then(|| (session.clone(), dropped)))
         }
-        AcceptOutcome::Duplicate => {
+        AcceptOutcome::Duplicate { session } => {
             // It may have been added by a call that was dropped after that, and woke nobody.
-            hub.wake(session);
-            (Accepted::Duplicate, None)
+            hub.wake(&session);
+            (Admitted::Known(session), None)
         }
         AcceptOutcome::Full => {
             full = true;
-            (Accepted::New, None)
+            (Admitted::Added, None)
         }
     });
     let mut overrun = Vec::new();
@@ -222,7 +236,7 @@ async fn input(
         InboundKind::Message => parse(&plain_text(&inbound.content)),
         _ => None,
     };
-    let (account, key) = (inbound.conversation.account.clone(), inbound.key.clone());
+    let (heard, key) = (inbound.conversation.clone(), inbound.key.clone());
     // An answer belongs to the session that asked, wherever it was given.
     let mut session = session;
     if let (Some(Command::Approve { approval, .. }), true) = (&command, principal.is_owner())
@@ -232,7 +246,7 @@ async fn input(
     }
     let control = command.is_some();
     let input = match command {
-        Some(command) => Input::Control { command, principal, from: inbound.conversation.clone() },
+        Some(command) => Input::Control { command, principal, from: heard.clone() },
         None => Input::Message { inbound, principal, label, format },
     };
     let payload = input.encode()?;
@@ -240,11 +254,11 @@ async fn input(
         return too_large(hub, &session, &key).await;
     }
     let at = hub.now();
-    Ok(Judged::Input(Box::new(NewInput { session, account, key, control, at, payload })))
+    Ok(Judged::Input(Box::new(NewInput { session, heard, key, control, at, payload })))
 }
 
 /// The sender of what is too large is told, once.
-async fn too_large(hub: &Hub, session: &SessionKey, key: &crate::id::EventKey) -> Result<Judged> {
+async fn too_large(hub: &Hub, session: &SessionKey, key: &EventKey) -> Result<Judged> {
     let reply = OutboundKey::digest(&format!("too large\0{session}\0{}", key.as_str()));
     let text =
         format!("That message is too large for me: at most {} KB.", MAX_INBOUND_BYTES / 1024);
@@ -299,7 +313,7 @@ pub(crate) async fn accept_request(
     principal: Principal,
     inbound: Inbound,
     format: Option<ResponseFormat>,
-) -> Result<Accepted> {
+) -> Result<Admitted> {
     if hub.draining.is_cancelled() {
         return Err(closed());
     }
@@ -313,5 +327,5 @@ pub(crate) async fn accept_request(
     let label = principal.label(confidentiality, &source);
     let judged = input(hub, &plan, session, principal, label, inbound, format).await?;
     let answers = admit(hub, vec![judged]).await?;
-    answers.first().copied().ok_or_else(|| Error::internal("a request got no answer"))
+    answers.into_iter().next().ok_or_else(|| Error::internal("a request got no answer"))
 }

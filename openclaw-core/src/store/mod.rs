@@ -42,7 +42,8 @@ use crate::{
 ///   if another try may help. Nothing that was accepted is lost by any of them.
 #[async_trait]
 pub trait SessionStore: Send + Sync + 'static {
-    /// Accepts inputs: for each, checks that its key is new for the account and session, and adds it.
+    /// Accepts inputs: for each, checks that its key is new where it was heard, and adds it. A route
+    /// may lead to another session when an event comes again, so the key is of the conversation.
     /// Outcomes are in the order of `inputs`. A key is kept for at least 30 days.
     async fn accept(
         &self,

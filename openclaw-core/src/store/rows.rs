@@ -22,9 +22,9 @@ pub struct InputId(pub u64);
 pub struct NewInput {
     /// The session that it wakes.
     pub session: SessionKey,
-    /// The account that heard it.
-    pub account: AccountId,
-    /// What makes it the same when it comes again.
+    /// Where it was heard; not always the session's conversation.
+    pub heard: Conversation,
+    /// What makes it the same when it comes again there.
     pub key: EventKey,
     /// Controls are read before all others and do not count against limits.
     pub control: bool,
@@ -44,7 +44,7 @@ pub struct AcceptLimits {
 }
 
 /// What became of an input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AcceptOutcome {
     /// It was added.
     Added {
@@ -54,7 +54,10 @@ pub enum AcceptOutcome {
         dropped: u64,
     },
     /// Its key was there before.
-    Duplicate,
+    Duplicate {
+        /// The session that it was accepted for then, which may be another than now.
+        session: SessionKey,
+    },
     /// The store holds too many pending inputs; its key was *not* kept, so it can come again.
     Full,
 }

@@ -3,13 +3,27 @@
 use openclaw_core::{Error, ErrorKind, Result};
 use rusqlite::Connection;
 
-use super::error::failed;
+use super::{error::failed, sessions};
 
 /// "OCLW": says in the file's header whose database it is.
 pub(super) const APPLICATION_ID: i32 = 0x4F43_4C57;
 
 /// One step a version; a step that was released is never changed.
-const MIGRATIONS: &[&str] = &[V1, V2];
+const MIGRATIONS: &[Step] = &[Step::Sql(V1), Step::Sql(V2), Step::Code(v3)];
+
+enum Step {
+    Sql(&'static str),
+    Code(fn(&Connection) -> rusqlite::Result<()>),
+}
+
+impl Step {
+    fn run(&self, conn: &Connection) -> rusqlite::Result<()> {
+        match self {
+            Self::Sql(sql) => conn.execute_batch(sql),
+            Self::Code(run) => run(conn),
+        }
+    }
+}
 
 /// The version that this program writes.
 pub(super) fn version() -> i32 {
@@ -39,7 +53,7 @@ CREATE INDEX sessions_unfinished ON sessions (key) WHERE open + pending + contro
 CREATE TABLE inputs (
     id      INTEGER PRIMARY KEY,
     session INTEGER NOT NULL,
-    digest  BLOB NOT NULL,                   -- of account and event key
+    digest  BLOB NOT NULL,                   -- of account and event key; since V3 of `digest`
     seen_at INTEGER NOT NULL,                -- by the clock of this machine
     control INTEGER NOT NULL,
     at      INTEGER NOT NULL,
@@ -105,6 +119,29 @@ CREATE INDEX sessions_unfinished ON sessions (key)
 CREATE INDEX outbox_undelivered ON outbox (id) WHERE live = 0 AND state ->> 'state' <> 'sent';
 ";
 
+/// Makes event keys unique in the conversation that they were heard in, which for older rows is taken
+/// to be the session's. Of keys that were accepted for two sessions of one, the first stays known.
+fn v3(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute_batch("DROP INDEX inputs_key")?;
+    let mut read = conn.prepare(
+        "SELECT inputs.id, inputs.digest, sessions.key FROM inputs
+         JOIN sessions ON sessions.id = inputs.session",
+    )?;
+    let mut write = conn.prepare("UPDATE inputs SET digest = ?2 WHERE id = ?1")?;
+    let mut rows = read.query([])?;
+    while let Some(row) = rows.next()? {
+        let (id, digest, session): (i64, Vec<u8>, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        // agent:<agent>:<conversation>
+        let heard = session.splitn(3, ':').nth(2).unwrap_or_default();
+        write.execute((id, sessions::digest_in(heard, &digest)))?;
+    }
+    conn.execute_batch(
+        "UPDATE inputs SET digest = randomblob(32)
+         WHERE id NOT IN (SELECT min(id) FROM inputs GROUP BY digest);
+         CREATE UNIQUE INDEX inputs_key ON inputs (digest);",
+    )
+}
+
 /// Brings a database that passed [`check`] to the newest version, all or nothing.
 pub(super) fn migrate(conn: &mut Connection) -> Result<()> {
     let found = user_version(conn)?;
@@ -113,7 +150,7 @@ pub(super) fn migrate(conn: &mut Connection) -> Result<()> {
     }
     let tx = conn.transaction().map_err(failed)?;
     for step in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
-        tx.execute_batch(step).map_err(failed)?;
+        step.run(&tx).map_err(failed)?;
     }
     tx.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
     tx.pragma_update(None, "user_version", version()).map_err(failed)?;
@@ -177,6 +214,9 @@ pub(super) fn check_header(application: i32, found: i32) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use openclaw_core::{AccountId, Conversation, EventKey};
+    use rusqlite::OptionalExtension as _;
+
     use super::*;
     use crate::sqlite::{outbox, sessions};
 
@@ -185,7 +225,7 @@ mod tests {
         for from in 0..MIGRATIONS.len() {
             let mut conn = Connection::open_in_memory().unwrap();
             for step in &MIGRATIONS[..from] {
-                conn.execute_batch(step).unwrap();
+                step.run(&conn).unwrap();
             }
             conn.pragma_update(None, "user_version", i32::try_from(from).unwrap()).unwrap();
             migrate(&mut conn).unwrap();
@@ -196,5 +236,34 @@ mod tests {
             assert!(sessions::counters(&conn).is_ok());
             assert!(outbox::undelivered(&conn, 1).unwrap().is_empty());
         }
+    }
+
+    #[test]
+    fn keys_of_earlier_versions_stay_known_where_they_were_heard() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        for step in &MIGRATIONS[..2] {
+            step.run(&conn).unwrap();
+        }
+        conn.pragma_update(None, "user_version", 2).unwrap();
+        // Two agents of one conversation, and another conversation, all with one key.
+        let places = ["a:x:web:b:direct:p", "a:y:web:b:direct:p", "a:x:web:b:direct:q"];
+        let key = EventKey::event("1");
+        let old = sessions::digest_in("web:b", key.as_str().as_bytes());
+        for (id, place) in places.iter().enumerate() {
+            let id = i64::try_from(id).unwrap();
+            let session = place.replacen("a:", "agent:", 1);
+            conn.execute("INSERT INTO sessions (id, key) VALUES (?1, ?2)", (id, session)).unwrap();
+            let sql = "INSERT INTO inputs (id, session, digest, seen_at, control, at)
+                 VALUES (?1, ?1, ?2, 0, 0, 0)";
+            conn.execute(sql, (id, old)).unwrap();
+        }
+        migrate(&mut conn).unwrap();
+        let known = |peer: &str| {
+            let heard = Conversation::direct(AccountId::new("web", "b").unwrap(), peer);
+            let sql = "SELECT session FROM inputs WHERE digest = ?1";
+            let known = conn.query_row(sql, [sessions::digest(&heard, &key)], |row| row.get(0));
+            known.optional().unwrap()
+        };
+        assert_eq!((known("p"), known("q"), known("r")), (Some(0), Some(2), None::<i64>));
     }
 }

@@ -1,7 +1,7 @@
 //! Inputs, logs and heads, as SQL.
 
 use openclaw_core::{
-    AccountId, Error, ErrorKind, EventKey, Result, Seq, SessionKey,
+    Conversation, Error, ErrorKind, EventKey, Result, Seq, SessionKey,
     store::{
         AcceptLimits, AcceptOutcome, Batch, DROPPED, DeadLetter, InputId, InputRow, KEY_RETENTION,
         Lease, LogRow, NewInput, SessionHead, Unfinished, check_entries,
@@ -88,12 +88,26 @@ fn head_at(row: &Row<'_>, column: usize) -> rusqlite::Result<SessionHead> {
     })
 }
 
-fn digest(account: &AccountId, key: &EventKey) -> [u8; 32] {
+pub(super) fn digest(heard: &Conversation, key: &EventKey) -> [u8; 32] {
+    digest_in(&heard.to_string(), &digest_in(heard.account.as_str(), key.as_str().as_bytes()))
+}
+
+/// What must be unique: of a conversation, and of the digest of account and key, which is all that
+/// rows of older versions have.
+pub(super) fn digest_in(heard: &str, key: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
-    hash.update(account.as_str());
+    hash.update(heard);
     hash.update([0]);
-    hash.update(key.as_str());
+    hash.update(key);
     hash.finalize().into()
+}
+
+/// The session that a key was accepted for.
+fn known(tx: &Tx<'_>, digest: &[u8; 32]) -> Result<Option<SessionKey>> {
+    let sql = "SELECT sessions.key FROM inputs JOIN sessions ON sessions.id = inputs.session
+         WHERE inputs.digest = ?1";
+    let key = tx.prepare(sql)?.query_row([digest], |row| row.get::<_, String>(0)).optional();
+    key.map_err(failed)?.map(|key| key.parse()).transpose()
 }
 
 pub(super) fn accept(
@@ -107,27 +121,18 @@ pub(super) fn accept(
 }
 
 fn accept_one(tx: &mut Tx<'_>, input: &NewInput, limits: AcceptLimits) -> Result<AcceptOutcome> {
-    let digest = digest(&input.account, &input.key);
-    let full = !input.control && tx.counters.pending >= limits.total;
-    let found = find(tx, &input.session)?;
-    if full {
-        let known = match &found {
-            Some(session) => tx
-                .prepare("SELECT 1 FROM inputs WHERE session = ?1 AND digest = ?2")?
-                .exists(params![session.id, digest])
-                .map_err(failed)?,
-            None => false,
-        };
-        return Ok(if known { AcceptOutcome::Duplicate } else { AcceptOutcome::Full });
+    let digest = digest(&input.heard, &input.key);
+    if let Some(session) = known(tx, &digest)? {
+        return Ok(AcceptOutcome::Duplicate { session });
     }
-    let session = match found {
-        Some(session) => session,
-        None => find_or_add(tx, &input.session)?,
-    };
+    if !input.control && tx.counters.pending >= limits.total {
+        return Ok(AcceptOutcome::Full);
+    }
+    let session = find_or_add(tx, &input.session)?;
     let id = tx.counters.last_input + 1;
-    let added = tx.execute(
+    tx.execute(
         "INSERT INTO inputs (id, session, digest, seen_at, control, at, key, payload)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (session, digest) DO NOTHING",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             int(id),
             session.id,
@@ -139,9 +144,6 @@ fn accept_one(tx: &mut Tx<'_>, input: &NewInput, limits: AcceptLimits) -> Result
             input.payload
         ],
     )?;
-    if added == 0 {
-        return Ok(AcceptOutcome::Duplicate);
-    }
     tx.counters.last_input = id;
     if input.control {
         tx.execute("UPDATE sessions SET controls = controls + 1 WHERE id = ?1", [session.id])?;

@@ -30,7 +30,7 @@ pub(crate) fn session(peer: &str) -> SessionKey {
 pub(crate) fn input(session: &SessionKey, key: &str, payload: impl Into<String>) -> NewInput {
     NewInput {
         session: session.clone(),
-        account: session.conversation().account.clone(),
+        heard: session.conversation().clone(),
         key: EventKey::event(key),
         control: false,
         at: Timestamp(1),

@@ -36,7 +36,7 @@ struct Things {
 /// An input that came once, so that its key is known.
 struct Input {
     session: SessionKey,
-    account: AccountId,
+    heard: Conversation,
     row: InputRow,
     pending: bool,
 }
@@ -71,20 +71,18 @@ impl Things {
     }
 
     fn accept(&mut self, new: NewInput, limits: AcceptLimits) -> AcceptOutcome {
-        let same = |input: &&Input| {
-            input.session == new.session && input.account == new.account && input.row.key == new.key
-        };
-        if self.inputs.iter().any(|input| same(&input)) {
-            return AcceptOutcome::Duplicate;
+        let same = |input: &&Input| input.heard == new.heard && input.row.key == new.key;
+        if let Some(known) = self.inputs.iter().find(same) {
+            return AcceptOutcome::Duplicate { session: known.session.clone() };
         }
         let waiting = self.inputs.iter().filter(|input| input.pending && !input.row.control);
         if !new.control && waiting.count() as u64 >= limits.total {
             return AcceptOutcome::Full;
         }
-        let NewInput { session, account, key, control, at, payload } = new;
+        let NewInput { session, heard, key, control, at, payload } = new;
         let id = InputId(self.inputs.len() as u64 + 1);
         let row = InputRow { id, key, control, at, payload };
-        self.inputs.push(Input { session: session.clone(), account, row, pending: true });
+        self.inputs.push(Input { session: session.clone(), heard, row, pending: true });
         let mut dropped = 0;
         while !control {
             let messages = self.pending(&session).filter(|input| !input.row.control);

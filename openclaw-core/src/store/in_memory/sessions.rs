@@ -1,7 +1,7 @@
 //! Inputs, logs and leases in memory.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     ops::Bound,
     sync::Arc,
     time::Duration,
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::InMemory;
 use crate::{
     error::{Error, ErrorKind, Result},
-    id::{AccountId, EventKey, NodeId, Seq, SessionKey},
+    id::{Conversation, EventKey, NodeId, Seq, SessionKey},
     store::{
         AcceptLimits, AcceptOutcome, Batch, DROPPED, DeadLetter, InputId, InputRow, KEY_RETENTION,
         Lease, LeaseName, LogRow, NewInput, SessionHead, SessionStore, Unfinished, check_entries,
@@ -25,7 +25,8 @@ pub(super) struct Sessions {
     last_input: u64,
     /// Pending inputs of all sessions; controls are not counted.
     pending: u64,
-    keys: HashSet<Arc<Key>>,
+    /// What was accepted, and for which session.
+    keys: HashMap<Arc<Key>, SessionKey>,
     /// The same keys by age, so that old ones can be forgotten.
     by_age: VecDeque<(Instant, Arc<Key>)>,
     all: BTreeMap<SessionKey, Session>,
@@ -33,7 +34,7 @@ pub(super) struct Sessions {
     dead: Vec<DeadLetter>,
 }
 
-type Key = (SessionKey, AccountId, EventKey);
+type Key = (Conversation, EventKey);
 
 #[derive(Default)]
 struct Session {
@@ -61,21 +62,20 @@ impl Session {
 
 impl Sessions {
     fn accept(&mut self, input: NewInput, limits: AcceptLimits) -> AcceptOutcome {
-        let key = Arc::new((input.session, input.account, input.key));
-        if self.keys.contains(&key) {
-            return AcceptOutcome::Duplicate;
+        let (name, key) = (input.session, Arc::new((input.heard, input.key)));
+        if let Some(session) = self.keys.get(&key) {
+            return AcceptOutcome::Duplicate { session: session.clone() };
         }
         if !input.control && self.pending >= limits.total {
             return AcceptOutcome::Full;
         }
         self.by_age.push_back((Instant::now(), Arc::clone(&key)));
-        self.keys.insert(Arc::clone(&key));
+        self.keys.insert(Arc::clone(&key), name.clone());
         self.last_input += 1;
         let id = InputId(self.last_input);
-        let (name, _, event) = &*key;
         let row = InputRow {
             id,
-            key: event.clone(),
+            key: key.1.clone(),
             control: input.control,
             at: input.at,
             payload: input.payload,

@@ -67,7 +67,10 @@ pub(super) async fn everything_survives(fixture: impl StoreFixture) -> Result<Ve
     let store = fixture.open().await?;
     assert_eq!(contents(&store).await?, before);
     // Keys, limits and order go on where they were.
-    assert_eq!(accept(&store, vec![input(&a, 1)]).await?, [AcceptOutcome::Duplicate]);
+    assert_eq!(
+        accept(&store, vec![input(&a, 1)]).await?,
+        [AcceptOutcome::Duplicate { session: a.clone() }]
+    );
     let newest = rows.iter().map(|row| row.id).max();
     match accept(&store, vec![input(&a, 6)]).await?.as_slice() {
         [AcceptOutcome::Added { id, .. }] => assert!(Some(*id) > newest),

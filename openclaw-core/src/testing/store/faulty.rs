@@ -42,8 +42,12 @@ faults! {
     LosesAccept,
     /// Adds an input whose key was there.
     RepeatsDuplicate,
-    /// Takes the same event key on another account or session for a duplicate.
+    /// Takes the same event key in another conversation for a duplicate.
     MixesKeys,
+    /// Takes a key for new because it comes for another session.
+    KeysBySession,
+    /// Names the session of the repetition, not the one that a key was accepted for.
+    NamesNewSession,
     /// Remembers the key of an input that it refused.
     KeepsRefusedKeys,
     /// Ignores the limit of a session.
@@ -256,16 +260,22 @@ impl SessionStore for Faulty {
                 false => notes.keys.contains(&input.key),
             });
             match outcome {
-                AcceptOutcome::Duplicate if self.has(Fault::RepeatsDuplicate) => {
+                AcceptOutcome::Duplicate { session }
+                    if self.has(Fault::RepeatsDuplicate)
+                        || (self.has(Fault::KeysBySession) && *session != input.session) =>
+                {
                     input.key = EventKey::event(&format!("{}'", input.key.as_str()));
                     *outcome = AcceptOutcome::Added { id: InputId(u64::MAX), dropped: 0 };
                     self.inner.accept(vec![input], limits).await?;
                 }
-                AcceptOutcome::Added { .. } if known && self.has(Fault::MixesKeys) => {
-                    *outcome = AcceptOutcome::Duplicate;
+                AcceptOutcome::Duplicate { session } if self.has(Fault::NamesNewSession) => {
+                    *session = input.session;
                 }
-                AcceptOutcome::Added { .. } if known && self.has(Fault::KeepsRefusedKeys) => {
-                    *outcome = AcceptOutcome::Duplicate;
+                AcceptOutcome::Added { .. }
+                    if known
+                        && (self.has(Fault::MixesKeys) || self.has(Fault::KeepsRefusedKeys)) =>
+                {
+                    *outcome = AcceptOutcome::Duplicate { session: input.session };
                 }
                 _ => {}
             }

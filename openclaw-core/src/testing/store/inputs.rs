@@ -2,12 +2,16 @@
 
 use super::{
     AcceptLimits, AcceptOutcome, Handle, InputId, NO_LIMITS, Result, accept, add, batch, control,
-    entries, input, lease, pending, session,
+    entries, input, lease, pending, place, session,
 };
 use crate::{
-    id::{AccountId, Seq},
+    id::{Seq, SessionKey},
     store::{DeadLetter, NewInput},
 };
+
+fn duplicate(session: &SessionKey) -> AcceptOutcome {
+    AcceptOutcome::Duplicate { session: session.clone() }
+}
 
 fn id(outcome: &AcceptOutcome) -> Option<InputId> {
     match outcome {
@@ -42,7 +46,11 @@ pub(super) async fn a_key_is_accepted_once(store: Handle) -> Result<()> {
     assert!(
         matches!(
             outcomes.as_slice(),
-            [AcceptOutcome::Added { .. }, AcceptOutcome::Duplicate, AcceptOutcome::Added { .. }]
+            [
+                AcceptOutcome::Added { .. },
+                AcceptOutcome::Duplicate { .. },
+                AcceptOutcome::Added { .. }
+            ]
         ),
         "{outcomes:?}"
     );
@@ -53,19 +61,31 @@ pub(super) async fn a_key_is_accepted_once(store: Handle) -> Result<()> {
     let mut done = batch(vec![]);
     done.consumed = vec![first];
     store.commit(&lease, &a, Seq::ZERO, done).await?;
-    assert_eq!(accept(&store, vec![input(&a, 1)]).await?, [AcceptOutcome::Duplicate]);
+    assert_eq!(accept(&store, vec![input(&a, 1)]).await?, [duplicate(&a)]);
     assert_eq!(pending(&store, &a).await?, ["v:2"]);
     Ok(())
 }
 
-pub(super) async fn keys_of_other_accounts_and_sessions_are_other_keys(
-    store: Handle,
-) -> Result<()> {
+pub(super) async fn keys_of_other_conversations_are_other_keys(store: Handle) -> Result<()> {
     let (a, b) = (session("a")?, session("b")?);
     add(&store, input(&a, 1)).await?;
     add(&store, input(&b, 1)).await?;
-    add(&store, NewInput { account: AccountId::new("web", "other")?, ..input(&a, 1) }).await?;
+    add(&store, NewInput { heard: place("c")?, ..input(&a, 1) }).await?;
     assert_eq!(pending(&store, &a).await?.len(), 2);
+    Ok(())
+}
+
+pub(super) async fn a_key_is_known_whichever_session_it_comes_for(store: Handle) -> Result<()> {
+    let a = session("a")?;
+    let other = SessionKey::new("other".into(), place("a")?);
+    add(&store, input(&a, 1)).await?;
+    let full = AcceptLimits { total: 1, session: 1 };
+    for limits in [NO_LIMITS, full] {
+        assert_eq!(store.accept(vec![input(&other, 1)], limits).await?, [duplicate(&a)]);
+    }
+    assert!(pending(&store, &other).await?.is_empty());
+    assert!(store.unfinished(None, 10).await?.iter().all(|row| row.session == a));
+    add(&store, input(&other, 2)).await?;
     Ok(())
 }
 
@@ -74,7 +94,11 @@ pub(super) async fn a_full_store_refuses_and_keeps_no_key(store: Handle) -> Resu
     let limits = AcceptLimits { total: 2, session: 10 };
     let given = vec![input(&a, 1), input(&b, 2), input(&a, 3), input(&b, 4)];
     let outcomes = store.accept(given, limits).await?;
-    assert_eq!(outcomes.get(2..), Some([AcceptOutcome::Full; 2].as_slice()), "{outcomes:?}");
+    assert_eq!(
+        outcomes.get(2..),
+        Some([AcceptOutcome::Full, AcceptOutcome::Full].as_slice()),
+        "{outcomes:?}"
+    );
     assert_eq!(pending(&store, &a).await?, ["v:1"]);
 
     let lease = lease(&store, &a).await?;
@@ -109,7 +133,7 @@ pub(super) async fn a_full_session_gives_up_its_oldest(store: Handle) -> Result<
     assert_eq!(keys, ["v:2", "v:1"]);
     assert!(dead.iter().all(|letter| letter.session == a && !letter.reason.is_empty()));
     // What was dropped was accepted: its repetition is a duplicate.
-    assert_eq!(accept(&store, vec![input(&a, 1)]).await?, [AcceptOutcome::Duplicate]);
+    assert_eq!(accept(&store, vec![input(&a, 1)]).await?, [duplicate(&a)]);
     // It may be what a turn was working on.
     let lease = lease(&store, &a).await?;
     let mut done = batch(entries(1, 1));

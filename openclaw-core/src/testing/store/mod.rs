@@ -74,7 +74,8 @@ pub fn suite<F: StoreFixture>(
     let suite = cases![
         inputs::inputs_keep_the_order_of_acceptance,
         inputs::a_key_is_accepted_once,
-        inputs::keys_of_other_accounts_and_sessions_are_other_keys,
+        inputs::keys_of_other_conversations_are_other_keys,
+        inputs::a_key_is_known_whichever_session_it_comes_for,
         inputs::a_full_store_refuses_and_keeps_no_key,
         inputs::a_full_session_gives_up_its_oldest,
         inputs::controls_come_first,
@@ -142,7 +143,7 @@ fn session(peer: &str) -> Result<SessionKey> {
 fn input(session: &SessionKey, number: i64) -> NewInput {
     NewInput {
         session: session.clone(),
-        account: session.conversation().account.clone(),
+        heard: session.conversation().clone(),
         key: EventKey::event(&number.to_string()),
         control: false,
         at: Timestamp(1_000_000 - number),

@@ -44,6 +44,25 @@ async fn an_old_key_is_answered_as_it_was_then() {
 }
 
 #[tokio::test]
+async fn a_key_is_answered_once_whichever_agent_it_is_asked_of() {
+    let (script, store) = (Scripted::from_fn(|_| Ok("ok")), InMemory::new());
+    let gateway = builder(&script, &store)
+        .agent(Agent::new("main"))
+        .agent(Agent::new("play"))
+        .start()
+        .await
+        .unwrap();
+    let handle = gateway.handle();
+    let first = again(&handle, "k").await.unwrap();
+    assert_eq!(first.session.agent().as_str(), "main");
+    let other = owner(&handle, "again").key("k").agent("play").reply().await.unwrap();
+    assert_eq!((&other.session, other.turn), (&first.session, first.turn));
+    assert_eq!(script.requests().len(), 1);
+    let fresh = owner(&handle, "again").key("l").agent("play").reply().await.unwrap();
+    assert_eq!(fresh.session.agent().as_str(), "play");
+}
+
+#[tokio::test]
 async fn a_key_whose_turn_ended_with_a_checkpoint_is_answered() {
     let (script, store) = (Scripted::from_fn(|_| Ok("ok")), InMemory::new());
     let gateway = builder(&script, &store).start().await.unwrap();
@@ -252,7 +271,7 @@ async fn an_input_that_cannot_be_read_is_a_dead_letter_and_its_asker_is_told() {
     let session = ask(&handle, "hi").await.session;
     let limits = openclaw_core::store::AcceptLimits { total: 10, session: 10 };
     let garbage = openclaw_core::store::NewInput {
-        account: session.conversation().account.clone(),
+        heard: session.conversation().clone(),
         session,
         key: EventKey::event("k"),
         control: false,

@@ -88,7 +88,7 @@ async fn a_full_inbox_takes_nothing_and_loses_nothing() {
     let hoard = SessionKey::new("main".into(), Conversation::direct(account.clone(), "hoard"));
     let input = |number: u64| NewInput {
         session: hoard.clone(),
-        account: account.clone(),
+        heard: hoard.conversation().clone(),
         key: EventKey::event(&number.to_string()),
         control: false,
         at: Timestamp(1),

@@ -53,6 +53,8 @@ struct State {
     /// All that was said, in order.
     all: Vec<Uttered>,
     refused: BTreeSet<String>,
+    /// What was refused first, and accepted later.
+    late: BTreeSet<String>,
     seen: Vec<Seen>,
     in_flight: BTreeSet<Conversation>,
     ids: u64,
@@ -145,6 +147,10 @@ impl Platform {
         self.state.lock().unwrap().refused.contains(key.as_str())
     }
 
+    pub(super) fn is_late(&self, key: &EventKey) -> bool {
+        self.state.lock().unwrap().late.contains(key.as_str())
+    }
+
     pub(super) fn seen(&self) -> Vec<Seen> {
         self.state.lock().unwrap().seen.clone()
     }
@@ -187,8 +193,17 @@ impl Platform {
             said.acked |= batch.contains(&said.inbound.key);
         }
         for (key, accepted) in batch.iter().zip(accepted) {
-            if matches!(accepted, Accepted::Refused(_)) {
-                state.refused.insert(key.as_str().to_owned());
+            let key = key.as_str().to_owned();
+            match accepted {
+                Accepted::Refused(_) => {
+                    state.refused.insert(key);
+                }
+                // Whoever was refused may be let in before it is delivered once more.
+                _ => {
+                    if state.refused.remove(&key) {
+                        state.late.insert(key);
+                    }
+                }
             }
         }
     }
@@ -245,6 +260,14 @@ impl Platform {
     /// The owner answers some of the asks that they see, by word or by button.
     fn react(&self, to: &Conversation, text: &str, content: &[Content]) {
         for line in text.lines() {
+            if let Some((_, rest)) = line.split_once("let you in with this code: ") {
+                let code = rest.split('.').next().unwrap_or_default();
+                if !self.world.chance(4) {
+                    let owner = Conversation::direct(self.account.clone(), OWNER);
+                    let pause = self.world.millis(20_000);
+                    self.say(&owner, OWNER, &format!("/pair {code}"), pause);
+                }
+            }
             let Some(rest) = line.strip_prefix("To allow it: `/approve ") else { continue };
             let Some(id) = rest.split(' ').next() else { continue };
             let word = match self.world.dice.below(10) {

@@ -28,7 +28,8 @@ use world::Bug;
 const SEEDS: u64 = 500;
 
 /// What must have come about in some of that many worlds: else its promises were not tried.
-const MUST: [&str; 37] = [
+const MUST: [&str; 40] = [
+    "agent aide",
     "answer allowed",
     "answer expired",
     "answer refused",
@@ -53,6 +54,7 @@ const MUST: [&str; 37] = [
     "entry timed_out",
     "entry tool_finished",
     "entry tool_started",
+    "let in",
     "outcome cancelled",
     "outcome model_failed",
     "outcome poisoned",
@@ -62,6 +64,7 @@ const MUST: [&str; 37] = [
     "outcome too_many_steps",
     "outcome too_many_tokens",
     "reacted to message",
+    "reloaded",
     "sent failed",
     "sent in pieces",
     "sent sent",
@@ -179,6 +182,11 @@ fn simulation_finds_an_orphan_call() {
 #[test]
 fn simulation_finds_a_lost_input() {
     is_found(Bug::LostInput, "is in no log");
+}
+
+#[test]
+fn simulation_finds_a_key_that_is_known_by_session() {
+    is_found(Bug::KeysBySession, "is in the logs 2 times");
 }
 
 #[test]

@@ -16,6 +16,8 @@ use openclaw_core::{
     turn::{Limits, Session, decode},
 };
 
+use tokio::time::Instant;
+
 use super::{
     channel::{OWNER, Platform, SimChannel},
     model::{EVIL, POISON, SimProvider},
@@ -24,6 +26,9 @@ use super::{
     tools::SimTool,
     world::{Bug, Life, World, WorldClock},
 };
+
+/// The agents; the owner says which of them answers where.
+pub(super) const AGENTS: [&str; 2] = ["main", "aide"];
 
 /// How long faults go on.
 const STORM: Duration = Duration::from_secs(150);
@@ -41,6 +46,8 @@ pub(super) struct Scene {
     /// The most that a turn may use; a model call uses 15.
     tokens: Option<u64>,
     preview: bool,
+    /// Whether strangers on beta must be let in.
+    pairing: bool,
     entropy: SeededEntropy,
 }
 
@@ -90,20 +97,30 @@ impl Scene {
             steps: if world.chance(6) { 2 } else { 8 },
             tokens: world.chance(6).then_some(40),
             preview: world.chance(3),
+            pairing: world.chance(3),
             entropy: SeededEntropy::new(seed),
             world,
         }
     }
 
     /// The places where people speak, with those who speak there.
-    fn places(&self) -> [(&Arc<Platform>, Conversation, &'static [&'static str]); 4] {
+    fn places(&self) -> [(&Arc<Platform>, Conversation, &'static [&'static str]); 5] {
         let (alpha, beta) = (&self.alpha, &self.beta);
         [
             (alpha, Conversation::direct(alpha.account.clone(), OWNER), &[OWNER]),
             (alpha, Conversation::direct(alpha.account.clone(), "ann"), &["ann"]),
             (beta, Conversation::direct(beta.account.clone(), "bob"), &["bob"]),
+            (beta, Conversation::direct(beta.account.clone(), "dan"), &["dan"]),
             (beta, Conversation::group(beta.account.clone(), "crew"), &[OWNER, "bob"]),
         ]
+    }
+
+    /// True if whoever writes there is a stranger who had to be let in.
+    pub(super) fn lets_in(&self, place: &Conversation) -> bool {
+        self.pairing
+            && ["bob", "dan"]
+                .map(|who| Conversation::direct(self.beta.account.clone(), who))
+                .contains(place)
     }
 
     /// People say things over the first two minutes.
@@ -119,6 +136,7 @@ impl Scene {
                     1 => "/new".to_owned(),
                     2 => "/status".to_owned(),
                     3 => "/approve abc yes".to_owned(),
+                    5 | 6 if who == OWNER => format!("/agent {}", AGENTS[dice.below(2) as usize]),
                     4 if who == OWNER => format!("{POISON}, {number}"),
                     _ if who == OWNER => format!("do something, {number}"),
                     _ => format!("{EVIL}-{number}: do as I say"),
@@ -140,30 +158,38 @@ impl Scene {
     }
 
     fn gateway(&self, life: &Arc<Life>, node: &str) -> GatewayBuilder {
-        let channel = |platform: &Arc<Platform>| SimChannel {
-            platform: platform.clone(),
-            life: life.clone(),
-        };
-        let unknown =
-            if self.at_most_once { OnUnknown::AtMostOnce } else { OnUnknown::AtLeastOnce };
-        let limits =
-            Limits { steps: self.steps, seconds: 90, tokens: self.tokens, ..Limits::default() };
-        let agent =
-            Agent::new("main").queue(self.queue).limits(limits).context_tokens(self.context_tokens);
-        let mut builder = Gateway::builder()
-            .provider(SimProvider { id: "sim".into(), life: life.clone() })
+        self.parts(life)
             .store(SimStore { inner: self.store.clone(), life: life.clone() })
             .clock(WorldClock(self.world.clone()))
             .entropy(self.entropy.clone())
             .node(node)
-            .agent(agent)
+    }
+
+    /// What a gateway is made of, and can be made of anew while it runs.
+    fn parts(&self, life: &Arc<Life>) -> GatewayBuilder {
+        let channel = |platform: &Arc<Platform>| SimChannel {
+            platform: platform.clone(),
+            life: life.clone(),
+        };
+        let strangers = if self.pairing { Access::pairing() } else { Access::open() };
+        let unknown =
+            if self.at_most_once { OnUnknown::AtMostOnce } else { OnUnknown::AtLeastOnce };
+        let limits =
+            Limits { steps: self.steps, seconds: 90, tokens: self.tokens, ..Limits::default() };
+        let agent = |name| {
+            Agent::new(name).queue(self.queue).limits(limits).context_tokens(self.context_tokens)
+        };
+        let mut builder = Gateway::builder()
+            .provider(SimProvider { id: "sim".into(), life: life.clone() })
+            .agent(agent(AGENTS[0]))
+            .agent(agent(AGENTS[1]))
             .on_unknown(unknown)
             .channel(channel(&self.alpha))
             .channel(channel(&self.beta))
             .owner("alpha", OWNER)
             .owner("beta", OWNER)
             .access(self.alpha.account.clone(), Access::open())
-            .access(self.beta.account.clone(), Access::open().group("crew").without_mention());
+            .access(self.beta.account.clone(), strangers.group("crew").without_mention());
         if self.preview {
             let preview = Preview { min_chars: 5, ..Preview::default() };
             builder = builder.preview(self.alpha.account.clone(), preview);
@@ -178,7 +204,7 @@ impl Scene {
     /// Life after life, until all is done that was begun.
     async fn live(&self) {
         self.speak();
-        let storm = tokio::time::Instant::now() + STORM;
+        let storm = Instant::now() + STORM;
         let (mut restarts, mut number) = (self.world.dice.below(5), 0_u32);
         loop {
             let crash = restarts > 0 && self.world.chance(2);
@@ -209,12 +235,12 @@ impl Scene {
             tokio::spawn(watch(self.world.clone(), gateway.handle().subscribe()));
             let until = match restarts {
                 0 => storm,
-                _ => storm.min(tokio::time::Instant::now() + self.world.millis(60_000)),
+                _ => storm.min(Instant::now() + self.world.millis(60_000)),
             };
             let died = tokio::select! {
                 biased;
                 () = life.died() => true,
-                () = tokio::time::sleep_until(until) => false,
+                () = self.run(&life, &gateway, until) => false,
             };
             if !died && until == storm {
                 self.world.log("calm");
@@ -247,6 +273,23 @@ impl Scene {
                 life.end();
             }
         }
+    }
+
+    /// Lets a life go on until then; now and then the gateway is made anew in the middle of it.
+    async fn run(&self, life: &Arc<Life>, gateway: &Gateway, until: Instant) {
+        while self.world.chance(3) {
+            let pause = self.world.millis(60_000);
+            if Instant::now() + pause >= until {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            self.world.log("reload");
+            match gateway.handle().reload(self.parts(life)).await {
+                Ok(()) => self.world.log("reloaded"),
+                Err(error) => self.world.violation(format!("no reload: {error:?}")),
+            }
+        }
+        tokio::time::sleep_until(until).await;
     }
 
     /// Waits until nothing is left to do; people answer what they are asked.
@@ -291,6 +334,9 @@ impl Scene {
             } else {
                 &self.beta
             };
+            // Only the agent that answers there hears it.
+            let switch = format!("/agent {}", key.agent());
+            platform.say(key.conversation(), OWNER, &switch, Duration::ZERO);
             platform.say(key.conversation(), who, "that one", Duration::ZERO);
         } else if !patient {
             // Otherwise the asks end by themselves after a day.

@@ -58,7 +58,17 @@ impl SessionStore for SimStore {
     ) -> Result<Vec<AcceptOutcome>> {
         self.life.before("accept").await?;
         let keys: Vec<_> = inputs.iter().map(|input| input.key.clone()).collect();
-        let outcomes = self.inner.accept(inputs, limits).await?;
+        let given = inputs.clone();
+        let mut outcomes = self.inner.accept(inputs, limits).await?;
+        if self.planted(Bug::KeysBySession) {
+            for (outcome, mut input) in outcomes.iter_mut().zip(given) {
+                let AcceptOutcome::Duplicate { session } = outcome else { continue };
+                if *session != input.session {
+                    input.heard.thread = Some(input.session.as_str().into());
+                    *outcome = self.inner.accept(vec![input], limits).await?.remove(0);
+                }
+            }
+        }
         for (key, outcome) in keys.iter().zip(&outcomes) {
             self.life.world.log(format!("accept {} {outcome:?}", key.as_str()));
             self.life.world.accepted(key);

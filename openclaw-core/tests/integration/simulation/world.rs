@@ -33,6 +33,8 @@ pub(super) enum Bug {
     LabelLoss,
     /// The store consumes an input more than it is told to.
     LostInput,
+    /// The store takes an event for new because it comes for another session.
+    KeysBySession,
 }
 
 /// A tool call that had its effect.
