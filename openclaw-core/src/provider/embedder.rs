@@ -29,6 +29,14 @@ pub trait Embedder: Send + Sync + 'static {
     /// How many values a vector has.
     fn dimensions(&self) -> usize;
 
+    /// How much of `text` the model understands, from 0.0, when its vector says nothing, to 1.0.
+    ///
+    /// A search trusts a vector of a language that the model was not made for as little as this says.
+    /// Quick, and asks nobody. Unless overridden, it understands everything.
+    fn coverage(&self, _text: &str) -> f32 {
+        1.0
+    }
+
     /// Embeds `texts`.
     ///
     /// # Errors

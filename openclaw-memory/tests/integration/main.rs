@@ -14,6 +14,9 @@ mod conformance;
 mod crash;
 mod crash_matrix;
 mod damage;
+mod embed;
+#[cfg(feature = "onnx")]
+mod embed_onnx;
 mod flush;
 mod full;
 mod measure;
