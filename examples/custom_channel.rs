@@ -143,7 +143,7 @@ async fn main() -> Result<()> {
     let provider = OpenAi::from_env()?;
     let folder = openclaw_examples::folder()?;
     let mail = folder.join("mail");
-    eprintln!("I think with {provider:?} and read {}/inbox. Ctrl-C ends this.", mail.display());
+    eprintln!("I think with {provider} and read {}/inbox. Ctrl-C ends this.", mail.display());
     let store = Sqlite::open(folder.join("custom_channel.db")).await?;
     let gateway = app(Folder::open(mail)?, provider, store).start().await?;
     // Killed, too, it would go on with the next start. It only listens until somebody ends it.

@@ -95,7 +95,7 @@ pub(crate) fn app(
 async fn main() -> Result<()> {
     openclaw_examples::log();
     let provider = OpenAi::from_env()?;
-    eprintln!("I think with {provider:?}. Ctrl-D ends this.");
+    eprintln!("I think with {provider}. Ctrl-D ends this.");
     let folder = openclaw_examples::folder()?;
     let store = Sqlite::open(folder.join("custom_tool.db")).await?;
     let shop = Arc::<Shop>::default();

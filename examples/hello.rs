@@ -21,7 +21,7 @@ pub(crate) fn app(model: impl IntoProvider, user: Terminal, store: Sqlite) -> Ga
 async fn main() -> Result<()> {
     openclaw_examples::log();
     let model = OpenAi::from_env()?;
-    eprintln!("I think with {model:?}. Ctrl-D ends this.");
+    eprintln!("I think with {model}. Ctrl-D ends this.");
     let folder = openclaw_examples::folder()?;
     let store = Sqlite::open(folder.join("hello.db")).await?;
     let user = Terminal::new().with_history(folder.join("history.txt"));

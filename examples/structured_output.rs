@@ -40,7 +40,7 @@ pub(crate) async fn read(handle: &Handle, note: &str) -> Result<Appointment> {
 async fn main() -> Result<()> {
     openclaw_examples::log();
     let provider = OpenAi::from_env()?;
-    eprintln!("I think with {provider:?}.");
+    eprintln!("I think with {provider}.");
     let gateway = app(provider).start().await?;
     let note = std::env::args().nth(1).unwrap_or_else(|| "Pizza with Ada, Friday at 7 pm".into());
     let found = read(&gateway.handle(), &note).await?;

@@ -22,8 +22,10 @@ const REMOVED: &str = "[removed]";
 /// the part. The same part is wrapped the same way each time, so that a provider's cache can hit.
 pub(crate) fn wrap(text: &str, source: &str, nonce: &[u8; 16], index: u64) -> String {
     let boundary = boundary(nonce, index);
-    let source: String = clean(source).chars().take(LONGEST_SOURCE).collect();
-    let source = source.replace(|c: char| c.is_whitespace() || "[]\"".contains(c), "_");
+    let replaced = |c: char| c.is_whitespace() || "[]\"".contains(c);
+    let source = clean(source);
+    let source = source.chars().take(LONGEST_SOURCE);
+    let source: String = source.map(|c| if replaced(c) { '_' } else { c }).collect();
     let (source, text) =
         (source.replace(&boundary, REMOVED), clean(text).replace(&boundary, REMOVED));
     format!(
@@ -109,9 +111,11 @@ fn break_tokens(text: Cow<'_, str>) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Compatibility forms and case folded away.
+/// Compatibility forms and case folded away. ASCII, of which most texts are, has no such forms.
 fn fold(c: char) -> impl Iterator<Item = char> {
-    iter::once(c).nfkc().flat_map(char::to_lowercase)
+    let ascii = c.is_ascii().then(|| c.to_ascii_lowercase());
+    let other = ascii.is_none().then(|| iter::once(c).nfkc().flat_map(char::to_lowercase));
+    ascii.into_iter().chain(other.into_iter().flatten())
 }
 
 /// Tokens without a bar, in lower case: Llama 2, Mistral, Gemma, Qwen and Hermes.

@@ -157,7 +157,8 @@ fn attached(media: &Media) -> String {
 /// script. Only the provider knows; its word counts for limits and money, this only for compaction.
 fn text_tokens(text: &str) -> u64 {
     let ascii = text.bytes().filter(u8::is_ascii).count();
-    let other = text.chars().filter(|c| !c.is_ascii()).count();
+    // Each other character has one byte that is no continuation.
+    let other = text.bytes().filter(|byte| *byte >= 0xc0).count();
     u64::try_from(ascii / 4 + other).unwrap_or(u64::MAX) + 1
 }
 

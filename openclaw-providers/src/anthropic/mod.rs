@@ -21,7 +21,9 @@ pub use config::{
 
 use crate::{
     PriceTable,
-    service::{At as _, Dialect, Service, Settings, completion, events, settings, variable},
+    service::{
+        At as _, Dialect, Service, Settings, completion, events, settings, variable, written,
+    },
 };
 
 /// The version of the API that is spoken: what every service speaks, and the one that knows a
@@ -192,8 +194,8 @@ impl Anthropic {
     ) -> Result<CompletionStream> {
         let service = &self.service;
         let model = service.needed_model(request)?;
-        let body = wire::body(request, model, &service.id, self.options)?;
-        let body = service.open(cx, "/v1/messages", body.into(), "text/event-stream").await?;
+        let body = written(&wire::body(request, model, &service.id, self.options)?)?;
+        let body = service.open(cx, "/v1/messages", body, "text/event-stream").await?;
         let frames = events(body, cx.cancel.clone(), service.idle_timeout());
         let answer = stream::MessageAnswer::new(service.price(model), service.id.clone(), model);
         Ok(completion(answer, frames, service.clone()))

@@ -23,7 +23,7 @@ use crate::{
     PriceTable,
     service::{
         At as _, Details, Dialect, Service, Settings, completion, kind_of_status, lines, settings,
-        variable,
+        variable, written,
     },
 };
 
@@ -175,7 +175,7 @@ impl Ollama {
     /// # Errors
     /// The service refused or could not be reached.
     pub async fn pull(&self, cx: &CallContext, model: &str) -> Result<Pull> {
-        let body = json!({"model": model, "stream": true});
+        let body = written(&json!({"model": model, "stream": true}))?;
         let opened = self.service.open(cx, "/api/pull", body, "application/x-ndjson").await;
         let body = opened.map_err(|error| self.service.name(error))?;
         let frames = lines(body, cx.cancel.clone(), self.service.idle_timeout());
@@ -189,7 +189,7 @@ impl Ollama {
     ) -> Result<CompletionStream> {
         let service = &self.service;
         let model = service.needed_model(request)?;
-        let body = wire::body(request, model, &service.id, &self.settings)?;
+        let body = written(&wire::body(request, model, &service.id, &self.settings)?)?;
         let opened = service.open(cx, "/api/chat", body, "application/x-ndjson").await;
         let body = opened.map_err(|error| explain(error, model))?;
         let frames = lines(body, cx.cancel.clone(), service.idle_timeout());

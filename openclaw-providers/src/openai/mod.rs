@@ -21,7 +21,7 @@ pub use embed::OpenAiEmbedder;
 
 use crate::{
     PriceTable,
-    service::{Dialect, Service, Settings, completion, events, settings, variable},
+    service::{Dialect, Service, Settings, completion, events, settings, variable, written},
 };
 
 static DIALECT: Dialect = Dialect {
@@ -165,17 +165,22 @@ impl OpenAi {
     ) -> Result<CompletionStream> {
         let service = &self.service;
         let model = service.model_of(request);
-        let (path, mut body) = match self.api {
+        // Others may refuse a field that they do not know.
+        let session = cx.session.as_deref().filter(|_| service.is_original());
+        let cache_key = session.map(|session| ("prompt_cache_key".to_owned(), session.into()));
+        let (path, body) = match self.api {
             OpenAiApi::ChatCompletions => {
-                ("/chat/completions", chat::body(request, model, self.max_tokens)?)
+                let mut body = chat::body(request, model, self.max_tokens)?;
+                body.settings.extend(cache_key);
+                ("/chat/completions", written(&body)?)
             }
-            OpenAiApi::Responses => ("/responses", responses::body(request, model, &service.id)?),
+            OpenAiApi::Responses => {
+                let mut body = responses::body(request, model, &service.id)?;
+                body.extend(cache_key);
+                ("/responses", written(&body)?)
+            }
         };
-        if let Some(session) = cx.session.as_deref().filter(|_| service.is_original()) {
-            // Others may refuse a field that they do not know.
-            body.insert("prompt_cache_key".into(), session.into());
-        }
-        let body = service.open(cx, path, body.into(), "text/event-stream").await?;
+        let body = service.open(cx, path, body, "text/event-stream").await?;
         let frames = events(body, cx.cancel.clone(), service.idle_timeout());
         let price = model.and_then(|model| service.price(model));
         Ok(match self.api {

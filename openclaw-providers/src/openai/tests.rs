@@ -13,7 +13,7 @@ use openclaw_core::{
 use super::*;
 
 fn body(request: &CompletionRequest) -> Value {
-    chat::body(request, Some("m"), MaxTokensField::default()).unwrap().into()
+    json!(chat::body(request, Some("m"), MaxTokensField::default()).unwrap())
 }
 
 fn variables(set: &[(&str, &str)]) -> Result<OpenAi> {
@@ -163,7 +163,7 @@ fn a_conversation_with_everything_is_written_as_the_api_wants_it() {
                 {"name": "f", "schema": {"type": "object"}, "strict": false}},
         })
     );
-    let old = chat::body(&request, Some("m"), MaxTokensField::MaxTokens).unwrap();
+    let old = json!(chat::body(&request, Some("m"), MaxTokensField::MaxTokens).unwrap());
     assert_eq!((old.get("max_tokens"), old.get("max_completion_tokens")), (Some(&json!(9)), None));
 }
 

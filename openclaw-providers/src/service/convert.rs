@@ -1,5 +1,7 @@
 //! From the forms of core to those that services share.
 
+use std::borrow::Cow;
+
 use openclaw_core::{
     Error, ErrorKind, Result,
     message::{Content, Media, MediaSource},
@@ -24,14 +26,14 @@ pub(crate) fn unsupported(what: &str) -> Error {
 }
 
 /// Content that is no picture.
-pub(crate) fn as_text(content: &Content) -> Result<String> {
+pub(crate) fn as_text(content: &Content) -> Result<Cow<'_, str>> {
     Ok(match content {
-        Content::Text { text } | Content::Mention { text, .. } => text.clone(),
+        Content::Text { text } | Content::Mention { text, .. } => text.into(),
         Content::Location { latitude, longitude, name } => {
             let name = name.as_deref().unwrap_or_default();
-            format!("geo:{latitude},{longitude} {name}").trim_end().to_owned()
+            format!("geo:{latitude},{longitude} {name}").trim_end().to_owned().into()
         }
-        Content::Contact { name, phone } => format!("{name}, tel:{phone}"),
+        Content::Contact { name, phone } => format!("{name}, tel:{phone}").into(),
         _ => return Err(unsupported("this kind of content")),
     })
 }

@@ -8,7 +8,7 @@ mod refusal;
 mod settings;
 mod stream;
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use openclaw_core::{
     Error, ErrorKind, ModelId, ProviderId, Result,
@@ -21,6 +21,7 @@ use openclaw_core::{
     secret::{Secret, SecretRef},
     serde_json::{self, Value},
 };
+use serde::Serialize;
 
 pub(crate) use convert::{At, arguments, as_text, exact, inline_picture, unsupported};
 #[cfg(any(feature = "openai", feature = "ollama"))]
@@ -73,6 +74,12 @@ pub(crate) struct Service {
     allow_plain_http: bool,
     http: Arc<dyn HttpClient>,
     dialect: &'static Dialect,
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.usual_model().unwrap_or("a model"), self.base)
+    }
 }
 
 /// What configurations of all services say.
@@ -191,9 +198,12 @@ impl Service {
     /// The model that a request means: its own, the provider's, the service's; `None` if none of them
     /// says.
     pub(crate) fn model_of<'a>(&'a self, request: &'a CompletionRequest) -> Option<&'a str> {
-        let named = request.named_model().or(self.model.as_ref());
+        request.named_model().map(ModelId::as_str).or_else(|| self.usual_model())
+    }
+
+    fn usual_model(&self) -> Option<&str> {
         let own = self.dialect.default_model.filter(|_| self.is_original());
-        named.map(ModelId::as_str).or(own)
+        self.model.as_ref().map(ModelId::as_str).or(own)
     }
 
     /// As [`model_of`](Self::model_of), of a service that has to be told.
@@ -292,18 +302,16 @@ impl Service {
         })
     }
 
-    /// Asks for a stream of this media type, and waits for it to begin.
+    /// Asks for a stream of this media type, and waits for it to begin. The body is text already: what
+    /// it is made of takes many times as much memory, and is not kept while the answer is waited for.
     pub(crate) async fn open(
         &self,
         cx: &CallContext,
         path: &str,
-        body: Value,
+        body: Bytes,
         media_type: &str,
     ) -> Result<Body> {
-        let text = written(&body)?;
-        // Only its text is kept while the answer is waited for: the tree takes many times as much.
-        drop(body);
-        let request = self.request(Method::POST, path, text)?;
+        let request = self.request(Method::POST, path, body)?;
         let mut response = tokio::select! {
             biased;
             () = cx.cancel.cancelled() => return Err(read::cancelled()),
@@ -363,7 +371,8 @@ pub(crate) fn variable(name: &str) -> Result<Option<String>> {
     }
 }
 
-fn written(body: &Value) -> Result<Bytes> {
+/// The text of a body.
+pub(crate) fn written(body: &impl Serialize) -> Result<Bytes> {
     let body = serde_json::to_vec(body)
         .map_err(|error| Error::internal(format!("a request cannot be written: {error}")))?;
     Ok(body.into())

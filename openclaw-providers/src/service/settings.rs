@@ -77,6 +77,13 @@ macro_rules! settings {
             }
         }
 
+        /// For people: the model that is asked where nobody names one, and where.
+        impl std::fmt::Display for $provider {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.service.fmt(f)
+            }
+        }
+
         impl std::fmt::Debug for $provider {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.debug_struct(stringify!($provider))

@@ -1,5 +1,7 @@
 //! Requests and answers as they are on the wire.
 
+use std::borrow::Cow;
+
 use openclaw_core::{
     Result,
     message::{Content, Media},
@@ -8,24 +10,36 @@ use openclaw_core::{
     },
     serde_json::{Map, Value, json},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     openai::{MaxTokensField, arguments_text, strict::is_strict},
     service::{as_text, exact, inline_picture, unsupported},
 };
 
-/// The body of a request for a streamed completion.
-pub(in crate::openai) fn body(
-    request: &CompletionRequest,
-    model: Option<&str>,
+/// A request for a streamed completion. Its messages borrow: they are many, and most are plain text.
+#[derive(Debug, Serialize)]
+pub(in crate::openai) struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    messages: Vec<Line<'a>>,
+    #[serde(flatten)]
+    pub(in crate::openai) settings: Map<String, Value>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Line<'a> {
+    Plain { role: &'static str, content: Cow<'a, str> },
+    Other(Value),
+}
+
+pub(in crate::openai) fn body<'a>(
+    request: &'a CompletionRequest,
+    model: Option<&'a str>,
     max_tokens: MaxTokensField,
-) -> Result<Map<String, Value>> {
+) -> Result<Body<'a>> {
     let mut body = Map::new();
-    if let Some(model) = model {
-        body.insert("model".into(), model.into());
-    }
-    body.insert("messages".into(), messages(request)?.into());
     body.insert("stream".into(), true.into());
     body.insert("stream_options".into(), json!({"include_usage": true}));
     if !request.tools.is_empty() {
@@ -62,7 +76,7 @@ pub(in crate::openai) fn body(
     if let Some(temperature) = request.temperature {
         body.insert("temperature".into(), exact(temperature).into());
     }
-    Ok(body)
+    Ok(Body { model, messages: messages(request)?, settings: body })
 }
 
 fn tool_choice(choice: &ToolChoice) -> Result<Value> {
@@ -75,10 +89,10 @@ fn tool_choice(choice: &ToolChoice) -> Result<Value> {
     })
 }
 
-fn messages(request: &CompletionRequest) -> Result<Vec<Value>> {
+fn messages(request: &CompletionRequest) -> Result<Vec<Line<'_>>> {
     let mut out = Vec::with_capacity(request.messages.len() + 1);
     if !request.system.is_empty() {
-        out.push(json!({"role": "system", "content": request.system}));
+        out.push(Line::Plain { role: "system", content: (&request.system).into() });
     }
     // Pictures that tools returned. The API takes none in a tool's message, and wants the results of
     // all calls before anything else.
@@ -89,7 +103,13 @@ fn messages(request: &CompletionRequest) -> Result<Vec<Value>> {
         }
         match message {
             ChatMessage::User { content } => {
-                out.push(json!({"role": "user", "content": said(content)?}));
+                out.push(match plain(content)? {
+                    Some(content) => Line::Plain { role: "user", content },
+                    None => Line::Other(json!({"role": "user", "content": parts(content)?})),
+                });
+            }
+            ChatMessage::Assistant { text, calls, .. } if calls.is_empty() && !text.is_empty() => {
+                out.push(Line::Plain { role: "assistant", content: text.into() });
             }
             ChatMessage::Assistant { text, calls, .. } => {
                 let content = if text.is_empty() { Value::Null } else { text.as_str().into() };
@@ -97,7 +117,7 @@ fn messages(request: &CompletionRequest) -> Result<Vec<Value>> {
                 if let Some(said) = said.as_object_mut().filter(|_| !calls.is_empty()) {
                     said.insert("tool_calls".into(), calls.iter().map(called).collect());
                 }
-                out.push(said);
+                out.push(Line::Other(said));
             }
             ChatMessage::Tool { call, failed, content } => {
                 let mut texts = Vec::new();
@@ -110,14 +130,15 @@ fn messages(request: &CompletionRequest) -> Result<Vec<Value>> {
                             );
                             pictures.push(picture(media)?);
                         }
-                        other => texts.push(as_text(other)?),
+                        other => texts.push(as_text(other)?.into_owned()),
                     }
                 }
                 let mut text = texts.join("\n");
                 if *failed {
                     text.insert_str(0, "Error: ");
                 }
-                out.push(json!({"role": "tool", "tool_call_id": call, "content": text}));
+                let result = json!({"role": "tool", "tool_call_id": call, "content": text});
+                out.push(Line::Other(result));
             }
             _ => return Err(unsupported("this kind of message")),
         }
@@ -126,18 +147,26 @@ fn messages(request: &CompletionRequest) -> Result<Vec<Value>> {
     Ok(out)
 }
 
-fn flush(pictures: &mut Vec<Value>, out: &mut Vec<Value>) {
+fn flush(pictures: &mut Vec<Value>, out: &mut Vec<Line<'_>>) {
     if !pictures.is_empty() {
-        out.push(json!({"role": "user", "content": std::mem::take(pictures)}));
+        let content = std::mem::take(pictures);
+        out.push(Line::Other(json!({"role": "user", "content": content})));
     }
 }
 
 /// Plain text where that will do, since some servers take nothing else.
-fn said(content: &[Content]) -> Result<Value> {
-    if !content.iter().any(|part| matches!(part, Content::Media(_))) {
-        let texts: Vec<String> = content.iter().map(as_text).collect::<Result<_>>()?;
-        return Ok(texts.join("\n").into());
-    }
+fn plain(content: &[Content]) -> Result<Option<Cow<'_, str>>> {
+    Ok(match content {
+        [one] if !matches!(one, Content::Media(_)) => Some(as_text(one)?),
+        _ if content.iter().any(|part| matches!(part, Content::Media(_))) => None,
+        _ => {
+            let texts: Vec<Cow<'_, str>> = content.iter().map(as_text).collect::<Result<_>>()?;
+            Some(texts.join("\n").into())
+        }
+    })
+}
+
+fn parts(content: &[Content]) -> Result<Value> {
     content
         .iter()
         .map(|part| match part {

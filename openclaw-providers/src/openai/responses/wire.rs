@@ -1,5 +1,7 @@
 //! Requests as they are on the wire.
 
+use std::borrow::Cow;
+
 use openclaw_core::{
     ProviderId, Result,
     message::Content,
@@ -125,7 +127,7 @@ fn output(failed: bool, content: &[Content]) -> Result<Value> {
         }
         return Ok(parts.into());
     }
-    let texts: Vec<String> = content.iter().map(as_text).collect::<Result<_>>()?;
+    let texts: Vec<Cow<'_, str>> = content.iter().map(as_text).collect::<Result<_>>()?;
     Ok(format!("{error}{}", texts.join("\n")).into())
 }
 
