@@ -7,6 +7,7 @@
     reason = "a test that panics has failed"
 )]
 
+mod boxed;
 #[path = "../custom_channel.rs"]
 #[allow(dead_code, reason = "its `main` is not called")]
 mod custom_channel;

@@ -6,15 +6,20 @@ use openclaw_core::{
     schemars,
 };
 
+#[cfg(feature = "boxed")]
+use crate::boxed::BoxConfig;
 use crate::{AskUser, Now, SendMessage};
 
 /// Adds the tools of this crate.
 ///
-/// | plugin | configuration |
-/// |---|---|
-/// | `now` | [`NowConfig`] |
-/// | `ask_user` | none |
-/// | `send_message` | none |
+/// | plugin | feature | configuration |
+/// |---|---|---|
+/// | `now` | | [`NowConfig`] |
+/// | `ask_user` | | none |
+/// | `send_message` | | none |
+/// | `shell`, `code`, `files` | `boxed` | [`BoxConfig`](crate::boxed::BoxConfig) |
+/// | `process` | `boxed` | [`ProcessConfig`](crate::boxed::ProcessConfig) |
+/// | `docker`, a sandbox | `docker` | [`DockerConfig`](crate::sandbox::docker::DockerConfig) |
 ///
 /// ```
 /// use openclaw_core::{Gateway, Result, plugin::Registry, testing::Scripted};
@@ -34,6 +39,22 @@ use crate::{AskUser, Now, SendMessage};
 /// ```
 #[must_use]
 pub fn register(registry: Registry) -> Registry {
+    #[cfg(feature = "docker")]
+    let registry = registry.plugin("docker", docker);
+    #[cfg(feature = "boxed")]
+    let registry = registry
+        .plugin("shell", async |config: BoxConfig, _: PluginContext| {
+            Ok(Parts::new().tool(crate::boxed::Shell::new().sandbox(config.spec())))
+        })
+        .plugin("code", async |config: BoxConfig, _: PluginContext| {
+            Ok(Parts::new().tool(crate::boxed::Code::new().sandbox(config.spec())))
+        })
+        .plugin("files", async |config: BoxConfig, _: PluginContext| {
+            Ok(Parts::new().tool(crate::boxed::Files::new().sandbox(config.spec())))
+        })
+        .plugin("process", async |config: crate::boxed::ProcessConfig, _: PluginContext| {
+            Ok(Parts::new().tool(crate::boxed::Process::load(config).await?))
+        });
     registry
         .plugin("now", now)
         .plugin("ask_user", async |_: NoConfig, _: PluginContext| Ok(Parts::new().tool(AskUser)))
@@ -58,4 +79,9 @@ async fn now(config: NowConfig, _: PluginContext) -> Result<Parts> {
         Some(zone) => Now::in_zone(&zone)?,
     };
     Ok(Parts::new().tool(tool))
+}
+
+#[cfg(feature = "docker")]
+async fn docker(config: crate::sandbox::docker::DockerConfig, _: PluginContext) -> Result<Parts> {
+    Ok(Parts::new().sandbox(config.builder()?.start().await?))
 }

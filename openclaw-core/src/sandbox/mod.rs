@@ -123,6 +123,9 @@ pub struct SandboxCapabilities {
     pub network: bool,
     /// The names of the environment variables that it sets itself. A command cannot set them.
     pub environment: Vec<String>,
+    /// Files are kept in memory and count against it, so that a limit on disk must be less.
+    #[serde(default)]
+    pub files_in_memory: bool,
 }
 
 impl SandboxCapabilities {
@@ -134,6 +137,7 @@ impl SandboxCapabilities {
             images: Vec::new(),
             network: false,
             environment: Vec::new(),
+            files_in_memory: false,
         }
     }
 
@@ -146,6 +150,14 @@ impl SandboxCapabilities {
         for limit in spec.limits.beyond(&self.limits) {
             faults.push(format!(
                 "this sandbox cannot enforce a limit on {limit}; take it out, or use one that can"
+            ));
+        }
+        let memory = spec.limits.memory.or(self.limits.memory);
+        if let (true, Some(disk), Some(memory)) = (self.files_in_memory, spec.limits.disk, memory)
+            && disk >= memory
+        {
+            faults.push(format!(
+                "disk: this sandbox keeps files in memory, where they count against it: expected less than the {memory} bytes of memory, found {disk}"
             ));
         }
         if let Some(image) = spec.image.as_ref().filter(|image| !self.images.contains(image)) {

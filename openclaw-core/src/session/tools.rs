@@ -232,7 +232,7 @@ impl Run<'_> {
                 self.finish(id, true, vec![Content::text(text)], &Label::system(), false)
             }
             Ended::Answered(Ok(output)) => {
-                let ToolOutput { content, outgoing, question } = output;
+                let ToolOutput { content, outgoing, shown, question } = output;
                 // A message to nowhere must not count as sent.
                 let nowhere = |out: &&Outgoing| self.plan.capabilities(&out.to.account).is_none();
                 if let Some(out) = outgoing.iter().find(nowhere) {
@@ -242,6 +242,11 @@ impl Run<'_> {
                 for (index, out) in outgoing.into_iter().enumerate() {
                     let key = OutboundKey::digest(&format!("tool\0{}\0{id}\0{index}", self.key));
                     self.say(&out.to, &key, out.content);
+                }
+                if !shown.is_empty() {
+                    let key = OutboundKey::digest(&format!("shown\0{}\0{id}", self.key));
+                    let place = self.key.conversation().clone();
+                    self.say(&place, &key, shown);
                 }
                 if let Some(question) = question {
                     let key = OutboundKey::digest(&format!("question\0{}\0{id}", self.key));

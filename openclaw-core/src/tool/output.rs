@@ -23,6 +23,10 @@ pub struct ToolOutput {
     /// Messages to send.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outgoing: Vec<Outgoing>,
+    /// For the people of this conversation: it goes where the reply goes, with the call's result, and tells
+    /// nobody anything that the reply could not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shown: Vec<Content>,
     /// A question to the user of this conversation: the call stays open, without holding anything,
     /// until its next message, which is the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,7 +57,18 @@ impl ToolOutput {
     /// All that it made, wherever it goes.
     pub(crate) fn all_content(&mut self) -> impl Iterator<Item = &mut Content> {
         let sent = self.outgoing.iter_mut().flat_map(|out| &mut out.content);
-        self.content.iter_mut().chain(sent).chain(self.question.iter_mut().flatten())
+        self.content
+            .iter_mut()
+            .chain(sent)
+            .chain(&mut self.shown)
+            .chain(self.question.iter_mut().flatten())
+    }
+
+    /// Adds something for the people of this conversation, such as a picture.
+    #[must_use]
+    pub fn show(mut self, content: impl Into<Content>) -> Self {
+        self.shown.push(content.into());
+        self
     }
 
     /// Adds a message to send.

@@ -117,11 +117,18 @@ async fn the_box_is_as_the_spec_says_and_commands_keep_to_its_limits() {
 
 #[tokio::test]
 async fn what_a_sandbox_cannot_hold_to_keeps_the_gateway_from_starting() {
-    let weak = || SandboxDouble::new().with(|capabilities| capabilities.limits.memory = None);
+    let weak = || {
+        SandboxDouble::new().with(|capabilities| {
+            capabilities.limits.memory = None;
+            capabilities.files_in_memory = true;
+        })
+    };
+    let large = Limits::default().memory(512_000_000).disk(1_000_000_000);
     let boxed = |sandbox| spec().sandbox(sandbox);
     let table = [
         (boxed(SandboxSpec::new().limits(Limits::default().memory(1))), "a limit on memory"),
         (boxed(SandboxSpec::new().limits(Limits::default().pids(0))), "pids: expected"),
+        (boxed(SandboxSpec::new().limits(large)), "files in memory"),
         (boxed(SandboxSpec::new().image("windows")), "no image \"windows\", known are: none"),
         (boxed(SandboxSpec::new().network(Network::Public)), "declared to be sealed"),
         (spec().secret("crm"), "asks for secrets"),

@@ -1,0 +1,61 @@
+//! Commands that do not want to end, and what they leave.
+
+use std::time::Duration;
+
+use openclaw_core::{
+    Result,
+    sandbox::{Command, Exit, Lease},
+};
+use tokio::time::Instant;
+
+use super::{
+    super::{engine::fault, leases::name_of},
+    DockerSandbox, Finding,
+};
+
+/// How long the commands may run.
+const TIME: Duration = Duration::from_millis(700);
+/// How long everything may live on after that.
+const AFTER: Duration = Duration::from_secs(2);
+
+/// What each of them does: a name, and a script.
+const SCRIPTS: [(&str, &str); 6] = [
+    ("sleeps", "sleep 1000"),
+    ("takes_no_signal", "trap '' TERM INT HUP QUIT; while :; do sleep 1000; done"),
+    ("leaves_a_session", "setsid sh -c 'trap \"\" TERM HUP; sleep 1000' & sleep 1000"),
+    ("forks_twice", "(setsid sh -c '(sleep 1000 &) ; sleep 1000' &) ; sleep 1000"),
+    ("forks_without_end", "bomb() { bomb | bomb & }; bomb; sleep 1000"),
+    ("prints_without_end", "yes"),
+];
+
+pub(super) async fn findings(sandbox: &DockerSandbox, lease: &Lease) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for (name, script) in SCRIPTS {
+        let command = Command::new("sh").args(["-c", script]).time(TIME).output(64 * 1024);
+        let ran = sandbox.0.run(lease, &command).await?;
+        let output = ran.collect().await?;
+        let dead = gone(sandbox, lease).await?;
+        let capped = output.stdout.len() + output.stderr.len() <= 64 * 1024;
+        let held = output.ended.exit == Exit::Time && dead.is_some() && capped;
+        let seen = match dead {
+            Some(after) => format!("gone {} ms after its time", after.as_millis()),
+            None => "it lives on".to_owned(),
+        };
+        findings.push(Finding::new("life", name, held, seen));
+    }
+    Ok(findings)
+}
+
+/// How long after this the box of a lease is gone with all in it, if it is.
+async fn gone(sandbox: &DockerSandbox, lease: &Lease) -> Result<Option<Duration>> {
+    let docker = &sandbox.0.engine.connected().await?.docker;
+    let began = Instant::now();
+    while began.elapsed() < AFTER {
+        match docker.top_processes(&name_of(lease), None).await.map_err(fault) {
+            Ok(top) if top.processes.as_ref().is_some_and(|them| !them.is_empty()) => {}
+            _ => return Ok(Some(began.elapsed())),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(None)
+}

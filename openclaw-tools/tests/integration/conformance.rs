@@ -1,0 +1,180 @@
+//! The contract of sandboxes.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use openclaw_core::{
+    Result, async_trait,
+    sandbox::{Command, Lease, Sandbox},
+    testing::sandbox::{Probe, SandboxFixture, suite},
+};
+use openclaw_tools::sandbox::docker::doctor::Examination;
+
+use crate::engine::{Engine, engine};
+
+/// Sandboxes that live on runtimes of their own, so that one can be killed: then nothing of it runs any
+/// more and its connections close, as with a process.
+struct Fixture {
+    engine: Engine,
+    docker: bollard::Docker,
+    processes: Mutex<Vec<(Arc<dyn Sandbox>, tokio::runtime::Runtime)>>,
+}
+
+impl Fixture {
+    async fn new(engine: Engine) -> Self {
+        let docker = engine.docker().negotiate_version().await.unwrap();
+        Self { engine, docker, processes: Mutex::default() }
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        for (_, runtime) in self.processes.lock().unwrap().drain(..) {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+const FORK: &str = "
+import os, signal, sys
+children = []
+try:
+    for _ in range(int(sys.argv[1])):
+        child = os.fork()
+        if not child:
+            signal.pause()
+        children.append(child)
+except OSError:
+    pass
+print(len(children))
+for child in children:
+    os.kill(child, signal.SIGKILL)
+";
+const CONNECT: &str = "
+import socket, sys
+socket.create_connection((sys.argv[1], int(sys.argv[2])), 1)
+";
+const HANG: &str = "trap '' TERM; while :; do sleep 1; done";
+
+#[async_trait]
+impl SandboxFixture for Fixture {
+    async fn open(&self) -> Result<Arc<dyn Sandbox>> {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
+        let builder = self.engine.builder().warm(0).namespace("suite").examine(Examination::No);
+        let sandbox = runtime.spawn(builder.start()).await.unwrap()?;
+        let sandbox: Arc<dyn Sandbox> = Arc::new(OnRuntime(sandbox, runtime.handle().clone()));
+        self.processes.lock().unwrap().push((Arc::clone(&sandbox), runtime));
+        Ok(sandbox)
+    }
+
+    fn command(&self, probe: Probe) -> Command {
+        let sh = |script: &str| Command::new("sh").arg("-c").arg(script).arg("sh");
+        let python = |script: &str| Command::new("python3").arg("-c").arg(script);
+        match probe {
+            Probe::Print(text) => Command::new("printf").arg("%s").arg(text),
+            Probe::PrintError(text) => sh("printf %s \"$1\" >&2").arg(text),
+            Probe::Exit(code) => sh("exit $1").arg(code.to_string()),
+            Probe::Echo => Command::new("cat"),
+            Probe::Environment => Command::new("env"),
+            Probe::Write(path, text) => sh("printf %s \"$2\" >\"$1\"").arg(path).arg(text),
+            Probe::Show(path) => Command::new("cat").arg(path),
+            Probe::LinkOut(path) => Command::new("ln").args(["-s", "/etc/passwd"]).arg(path),
+            Probe::Hang => sh(HANG),
+            Probe::HangWithOthers => {
+                sh("setsid sh -c \"$1\" & setsid sh -c \"$1\" & eval \"$1\"").arg(HANG)
+            }
+            Probe::Flood(text) => Command::new("yes").arg(text.trim_end()),
+            Probe::Connect(SocketAddr::V4(to)) => {
+                python(CONNECT).arg(to.ip().to_string()).arg(to.port().to_string())
+            }
+            Probe::Allocate(bytes) => {
+                python("import sys; x = b'x' * int(sys.argv[1])").arg(bytes.to_string())
+            }
+            Probe::Fork(count) => python(FORK).arg(count.to_string()),
+            other => panic!("unknown: {other:?}"),
+        }
+    }
+
+    async fn kill(&self, sandbox: Arc<dyn Sandbox>) -> bool {
+        let mut processes = self.processes.lock().unwrap();
+        let at = processes.iter().position(|(other, _)| Arc::ptr_eq(other, &sandbox)).unwrap();
+        processes.swap_remove(at).1.shutdown_background();
+        true
+    }
+
+    async fn processes(&self, lease: &Lease) -> Option<usize> {
+        let name = format!("openclaw-{}", lease.id);
+        let Ok(top) = self.docker.top_processes(&name, None).await else { return Some(0) };
+        // The first one keeps the box; it does not count.
+        Some(top.processes.map_or(0, |them| them.len()).saturating_sub(1))
+    }
+}
+
+/// A sandbox that does everything on its own runtime.
+struct OnRuntime(openclaw_tools::sandbox::docker::DockerSandbox, tokio::runtime::Handle);
+
+impl OnRuntime {
+    async fn on<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.1.spawn(work).await.unwrap_or_else(|_| {
+            Err(openclaw_core::Error::new(openclaw_core::ErrorKind::Cancelled, "killed"))
+        })
+    }
+}
+
+#[async_trait]
+impl Sandbox for OnRuntime {
+    fn capabilities(&self) -> &openclaw_core::sandbox::SandboxCapabilities {
+        self.0.capabilities()
+    }
+
+    async fn run(
+        &self,
+        lease: &Lease,
+        command: &Command,
+    ) -> Result<openclaw_core::sandbox::CommandStream> {
+        let (it, lease, command) = (self.0.clone(), lease.clone(), command.clone());
+        self.on(async move { it.run(&lease, &command).await }).await
+    }
+
+    async fn write(
+        &self,
+        lease: &Lease,
+        path: &openclaw_core::sandbox::SandboxPath,
+        bytes: openclaw_core::bytes::Bytes,
+    ) -> Result<()> {
+        let (it, lease, path) = (self.0.clone(), lease.clone(), path.clone());
+        self.on(async move { it.write(&lease, &path, bytes).await }).await
+    }
+
+    async fn read(
+        &self,
+        lease: &Lease,
+        path: &openclaw_core::sandbox::SandboxPath,
+        max_bytes: u64,
+    ) -> Result<openclaw_core::bytes::Bytes> {
+        let (it, lease, path) = (self.0.clone(), lease.clone(), path.clone());
+        self.on(async move { it.read(&lease, &path, max_bytes).await }).await
+    }
+
+    async fn reap(&self, lease: &Lease) -> Result<()> {
+        let (it, lease) = (self.0.clone(), lease.clone());
+        self.on(async move { it.reap(&lease).await }).await
+    }
+
+    async fn reap_abandoned(&self) -> Result<u64> {
+        let it = self.0.clone();
+        self.on(async move { it.reap_abandoned().await }).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keeps_the_contract_of_sandboxes() {
+    let Some(engine) = engine("sandbox_contract") else { return };
+    suite("docker", Fixture::new(engine).await).assert().await;
+}
