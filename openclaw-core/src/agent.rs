@@ -22,6 +22,9 @@ pub const DEFAULT_AGENT: &str = "main";
 /// How many tokens of prompt an agent uses at most unless it says otherwise.
 pub const DEFAULT_CONTEXT_TOKENS: u32 = 32_000;
 
+/// How many tokens of what it remembers an agent is shown in a turn unless it says otherwise.
+pub const DEFAULT_RECALL_TOKENS: u32 = 600;
+
 /// The files of an agent's folder that make its persona, in the order in which they are read. Other
 /// runtimes' users have them already.
 pub const PERSONA_FILES: [&str; 4] = ["SOUL.md", "IDENTITY.md", "USER.md", "AGENTS.md"];
@@ -88,6 +91,17 @@ pub struct Agent {
     /// ask.
     #[serde(default = "public")]
     pub owner_confidentiality: Confidentiality,
+    /// Whether what is said in its conversations goes into the gateway's memory, word for word; of no
+    /// account without one.
+    #[serde(default = "yes")]
+    pub remembers: bool,
+    /// How many tokens of what it remembers are shown to it in a turn; 0: only what its tools look for.
+    #[serde(default = "default_recall_tokens")]
+    pub recall_tokens: u32,
+}
+
+fn default_recall_tokens() -> u32 {
+    DEFAULT_RECALL_TOKENS
 }
 
 fn default_model() -> ModelId {
@@ -140,7 +154,24 @@ impl Agent {
             temperature: None,
             images: true,
             owner_confidentiality: Confidentiality::Public,
+            remembers: true,
+            recall_tokens: DEFAULT_RECALL_TOKENS,
         }
+    }
+
+    /// Says how many tokens of what it remembers it is shown in a turn.
+    #[must_use]
+    pub fn recall_tokens(mut self, tokens: u32) -> Self {
+        self.recall_tokens = tokens;
+        self
+    }
+
+    /// Keeps what is said in its conversations out of the gateway's memory.
+    #[must_use]
+    pub fn without_memory(mut self) -> Self {
+        self.remembers = false;
+        self.recall_tokens = 0;
+        self
     }
 
     /// Sets the persona.

@@ -5,7 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{access::Principal, error::Result, id::AgentId, label::Label, time::Timestamp};
+use crate::{
+    access::Principal,
+    error::Result,
+    id::AgentId,
+    label::{Confidentiality, Integrity, Label},
+    time::Timestamp,
+};
 
 /// Whose memory it is. Nothing of one scope is ever seen in another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,6 +37,40 @@ impl Scope {
     }
 }
 
+/// What a fact is.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FactKind {
+    /// Something that a person or the agent said, word for word.
+    Turn,
+    /// What was drawn from turns; [`Fact::of`] names them, and it is found in their place.
+    Fact,
+    /// Something that a tool or the application noted.
+    #[default]
+    Note,
+    /// A piece of a file.
+    Chunk,
+}
+
+impl FactKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Turn, Self::Fact, Self::Note, Self::Chunk];
+}
+
 /// Something to remember.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -43,17 +83,92 @@ pub struct Fact {
     pub label: Label,
     /// When it was said.
     pub at: Timestamp,
+    /// What it is.
+    #[serde(default)]
+    pub kind: FactKind,
+    /// The conversation that it belongs to. What stands beside it there helps to find it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// Its place in the conversation; rises with time.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub place: u64,
+    /// The ids of the turns that it was drawn from: who looks for it finds them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub of: Vec<String>,
+    /// From when on it is true; from when it was said if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_from: Option<Timestamp>,
+    /// Until when it is true, that moment excluded; until it is replaced if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_to: Option<Timestamp>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(place: &u64) -> bool {
+    *place == 0
 }
 
 impl Fact {
-    /// A fact.
+    /// A note.
     pub fn new(
         id: impl Into<String>,
         text: impl Into<String>,
         label: Label,
         at: Timestamp,
     ) -> Self {
-        Self { id: id.into(), text: text.into(), label, at }
+        Self {
+            id: id.into(),
+            text: text.into(),
+            label,
+            at,
+            kind: FactKind::Note,
+            session: None,
+            place: 0,
+            of: Vec::new(),
+            valid_from: None,
+            valid_to: None,
+        }
+    }
+
+    /// Says what it is.
+    #[must_use]
+    pub fn kind(mut self, kind: FactKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Says which conversation it belongs to, and where in it.
+    #[must_use]
+    pub fn in_session(mut self, session: impl Into<String>, place: u64) -> Self {
+        self.session = Some(session.into());
+        self.place = place;
+        self
+    }
+
+    /// Names the turns that it was drawn from.
+    #[must_use]
+    pub fn of<I: Into<String>>(mut self, turns: impl IntoIterator<Item = I>) -> Self {
+        self.of = turns.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Says from when on it is true.
+    #[must_use]
+    pub fn valid_from(mut self, from: Timestamp) -> Self {
+        self.valid_from = Some(from);
+        self
+    }
+
+    /// Says until when it is true, that moment excluded.
+    #[must_use]
+    pub fn valid_to(mut self, to: Timestamp) -> Self {
+        self.valid_to = Some(to);
+        self
+    }
+
+    /// When it began to be true.
+    pub fn begins(&self) -> Timestamp {
+        self.valid_from.unwrap_or(self.at)
     }
 }
 
@@ -65,15 +180,97 @@ pub struct Query {
     pub text: String,
     /// How many at most; 1 to [`MAX_RECALL`].
     pub limit: usize,
+    /// What was true at this moment; what is true now if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
+    /// Only these kinds; all if it is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<FactKind>,
+    /// Nothing more confidential than this.
+    #[serde(default = "secret")]
+    pub most: Confidentiality,
+    /// Nothing less trusted than this.
+    #[serde(default)]
+    pub least: Integrity,
+    /// Nothing that was said before this moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Nothing that was said at this moment or after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+fn secret() -> Confidentiality {
+    Confidentiality::Secret
 }
 
 /// The most that one recall returns.
 pub const MAX_RECALL: usize = 200;
 
 impl Query {
-    /// The best `limit` for `text`.
+    /// The best `limit` for `text`, of all that is true now.
     pub fn new(text: impl Into<String>, limit: usize) -> Self {
-        Self { text: text.into(), limit: limit.clamp(1, MAX_RECALL) }
+        Self {
+            text: text.into(),
+            limit: limit.clamp(1, MAX_RECALL),
+            as_of: None,
+            kinds: Vec::new(),
+            most: Confidentiality::Secret,
+            least: Integrity::Untrusted,
+            since: None,
+            until: None,
+        }
+    }
+
+    /// Looks among what was true at a moment.
+    #[must_use]
+    pub fn as_of(mut self, moment: Timestamp) -> Self {
+        self.as_of = Some(moment);
+        self
+    }
+
+    /// Looks only for these kinds.
+    #[must_use]
+    pub fn kinds(mut self, kinds: impl IntoIterator<Item = FactKind>) -> Self {
+        self.kinds = kinds.into_iter().collect();
+        self
+    }
+
+    /// Leaves out what is more confidential than `most`.
+    #[must_use]
+    pub fn most(mut self, most: Confidentiality) -> Self {
+        self.most = most;
+        self
+    }
+
+    /// Leaves out what is less trusted than `least`.
+    #[must_use]
+    pub fn least(mut self, least: Integrity) -> Self {
+        self.least = least;
+        self
+    }
+
+    /// Leaves out what was said before a moment.
+    #[must_use]
+    pub fn since(mut self, moment: Timestamp) -> Self {
+        self.since = Some(moment);
+        self
+    }
+
+    /// Leaves out what was said at a moment or after it.
+    #[must_use]
+    pub fn until(mut self, moment: Timestamp) -> Self {
+        self.until = Some(moment);
+        self
+    }
+
+    /// True if a fact passes all filters but the one on what is true when.
+    pub fn admits(&self, fact: &Fact) -> bool {
+        (self.kinds.is_empty() || self.kinds.contains(&fact.kind))
+            && fact.label.confidentiality <= self.most
+            && fact.label.integrity >= self.least
+            && self.since.is_none_or(|since| fact.at >= since)
+            && self.until.is_none_or(|until| fact.at < until)
     }
 }
 
@@ -85,13 +282,36 @@ pub struct Recalled {
     pub fact: Fact,
     /// How well it fits; comparable within one recall only.
     pub score: f32,
+    /// What the score is made of.
+    #[serde(default)]
+    pub why: Explain,
 }
 
 impl Recalled {
     /// A result.
     pub fn new(fact: Fact, score: f32) -> Self {
-        Self { fact, score }
+        Self { fact, score, why: Explain::default() }
     }
+}
+
+/// What a score is made of; each part as it counts in the sum.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Explain {
+    /// By the words that it shares with the query.
+    pub words: f32,
+    /// By its meaning, as an embedder sees it.
+    pub meaning: f32,
+    /// By what stands beside it in its conversation.
+    pub context: f32,
+    /// By its age.
+    pub recency: f32,
+    /// The fact through which it was found, if that fits better than its own text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<String>,
+    /// True if it says nearly the same as one before it, and so was put behind.
+    #[serde(default)]
+    pub repeats: bool,
 }
 
 /// A part of a listing.
@@ -119,9 +339,12 @@ pub enum Forget {
 ///
 /// # Contract
 ///
-/// - [`remember`](Self::remember) is all or nothing, durable when it returns, an upsert by id.
-/// - [`recall`](Self::recall) returns at most `limit`, best first, with the labels that were stored.
-/// - [`list`](Self::list) is ordered by id.
+/// - [`remember`](Self::remember) is all or nothing, durable when it returns, an upsert by id. What an id
+///   meant before is superseded, not lost: it is what a query [as of](Query::as_of) then finds.
+///   Remembering the same text under the same id again changes nothing but label and time.
+/// - [`recall`](Self::recall) returns at most `limit`, best first, with the labels that were stored. The
+///   query's filters hold inside the search: what they leave out takes no place of what fits.
+/// - [`list`](Self::list) is ordered by id, and has of each id what it means now.
 /// - What was forgotten is never returned again. Forgetting twice is no error.
 #[async_trait]
 pub trait Memory: Send + Sync + 'static {

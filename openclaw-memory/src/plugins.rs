@@ -20,5 +20,9 @@ async fn sqlite(
     cx: openclaw_core::plugin::PluginContext,
 ) -> openclaw_core::Result<openclaw_core::plugin::Parts> {
     let store = config.builder().clock(std::sync::Arc::clone(cx.clock())).open().await?;
-    Ok(openclaw_core::plugin::Parts::new().store(store))
+    let mut parts = openclaw_core::plugin::Parts::new().store(store.clone());
+    if let Some(memory) = &config.memory {
+        parts = parts.memory(memory.builder(&store)?.open().await?);
+    }
+    Ok(parts)
 }

@@ -8,7 +8,7 @@ use openclaw_core::{
 
 #[cfg(feature = "boxed")]
 use crate::boxed::BoxConfig;
-use crate::{AskUser, Now, SendMessage};
+use crate::{AskUser, MemoryForget, MemorySave, MemorySearch, Now, SendMessage};
 
 /// Adds the tools of this crate.
 ///
@@ -16,6 +16,7 @@ use crate::{AskUser, Now, SendMessage};
 /// |---|---|---|
 /// | `now` | | [`NowConfig`] |
 /// | `ask_user` | | none |
+/// | `memory_search`, `memory_save`, `memory_forget` | | none |
 /// | `send_message` | | none |
 /// | `shell`, `code`, `files` | `boxed` | [`BoxConfig`](crate::boxed::BoxConfig) |
 /// | `process` | `boxed` | [`ProcessConfig`](crate::boxed::ProcessConfig) |
@@ -58,6 +59,15 @@ pub fn register(registry: Registry) -> Registry {
     registry
         .plugin("now", now)
         .plugin("ask_user", async |_: NoConfig, _: PluginContext| Ok(Parts::new().tool(AskUser)))
+        .plugin("memory_search", async |_: NoConfig, _: PluginContext| {
+            Ok(Parts::new().tool(MemorySearch))
+        })
+        .plugin("memory_save", async |_: NoConfig, _: PluginContext| {
+            Ok(Parts::new().tool(MemorySave))
+        })
+        .plugin("memory_forget", async |_: NoConfig, _: PluginContext| {
+            Ok(Parts::new().tool(MemoryForget))
+        })
         .plugin("send_message", async |_: NoConfig, _: PluginContext| {
             Ok(Parts::new().tool(SendMessage))
         })

@@ -209,7 +209,8 @@ impl GatewayBuilder {
         self
     }
 
-    /// Keeps in `memory` what tools remember; a gateway has one.
+    /// Keeps in `memory` what is said, word for word, and what tools remember; shows agents in each turn
+    /// what of it fits, as [`Agent::recall_tokens`] says. A gateway has one.
     pub fn memory(mut self, memory: impl IntoMemory) -> Self {
         self.memories.push(memory.into_memory());
         self
@@ -323,6 +324,7 @@ impl GatewayBuilder {
         for channel in channels {
             hub.listen(channel);
         }
+        hub.catch_up_memory();
         Ok(Gateway { hub })
     }
 }

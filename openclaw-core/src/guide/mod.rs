@@ -15,6 +15,9 @@ pub mod providers {}
 #[doc = include_str!("stores.md")]
 pub mod stores {}
 
+#[doc = include_str!("memory.md")]
+pub mod memory {}
+
 #[doc = include_str!("agents_and_routing.md")]
 pub mod agents_and_routing {}
 

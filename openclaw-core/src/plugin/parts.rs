@@ -22,7 +22,7 @@ use crate::{
 /// | [`provider`](Self::provider) | agents think with it | [`GatewayBuilder::provider`](crate::GatewayBuilder::provider) |
 /// | [`tool`](Self::tool) | agents act with it | [`GatewayBuilder::tool`](crate::GatewayBuilder::tool) |
 /// | [`store`](Self::store) | keeps everything durable in it; a gateway has one | [`GatewayBuilder::store`](crate::GatewayBuilder::store) |
-/// | [`memory`](Self::memory) | keeps in it what tools remember; a gateway has one | [`GatewayBuilder::memory`](crate::GatewayBuilder::memory) |
+/// | [`memory`](Self::memory) | keeps in it what is said and what tools remember; a gateway has one | [`GatewayBuilder::memory`](crate::GatewayBuilder::memory) |
 /// | [`sandbox`](Self::sandbox) | runs in it what tools run; a gateway has one | [`GatewayBuilder::sandbox`](crate::GatewayBuilder::sandbox) |
 /// | [`hook`](Self::hook) | asks it, in the order of the entries | [`GatewayBuilder::hook`](crate::GatewayBuilder::hook) |
 #[derive(Clone, Default)]

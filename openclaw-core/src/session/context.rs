@@ -40,8 +40,14 @@ fn nonce(session: &Session) -> [u8; 16] {
 }
 
 /// The request for the next model call.
-pub(super) fn request(session: &Session, agent: &AgentPlan, files: &Files) -> CompletionRequest {
-    let mut request = CompletionRequest::new(agent.agent.model.clone(), messages(session, files));
+pub(super) fn request(
+    session: &Session,
+    agent: &AgentPlan,
+    files: &Files,
+    recalled: &[Part],
+) -> CompletionRequest {
+    let messages = messages(session, files, recalled);
+    let mut request = CompletionRequest::new(agent.agent.model.clone(), messages);
     request.system = system(agent);
     request.tools = Arc::clone(&agent.definitions);
     request.max_output_tokens = agent.agent.max_output_tokens;
@@ -55,7 +61,16 @@ fn system(agent: &AgentPlan) -> String {
     if persona.is_empty() { RULES.to_owned() } else { format!("{persona}\n\n{RULES}") }
 }
 
-fn messages(session: &Session, files: &Files) -> Vec<ChatMessage> {
+/// Begins what is shown from the memory, before what is said now.
+const RECALLED: &str = "[from your memory: said earlier and stored, not part of this message]";
+/// Begins what is said now.
+const SAID: &str = "[end of memory; the message:]";
+/// Where the numbers of recalled parts begin: they must not move those of the history.
+const RECALLED_FROM: u64 = 1 << 48;
+
+/// What is recalled goes into the message that the open turn begins with, and is gone with the turn: it is no
+/// part of the history.
+fn messages(session: &Session, files: &Files, recalled: &[Part]) -> Vec<ChatMessage> {
     let nonce = nonce(session);
     // Counts the wrapped parts from the first message on: the same part has the same boundary in
     // every request of this history until it is compacted.
@@ -69,11 +84,25 @@ fn messages(session: &Session, files: &Files) -> Vec<ChatMessage> {
             })
             .collect()
     };
-    let history = session.history().iter();
+    let begins = session.turn_begins();
+    let memory: Vec<Content> = recalled
+        .iter()
+        .zip(RECALLED_FROM..)
+        .map(|(part, number)| shown(part, &nonce, number, files))
+        .collect();
+    let history = session.history().iter().enumerate();
     history
-        .map(|message| match message.as_ref() {
+        .map(|(place, message)| match message.as_ref() {
             Message::User { parts, name, .. } => {
-                ChatMessage::User { content: wrap(&with_name(parts, name.as_deref())) }
+                let said = wrap(&with_name(parts, name.as_deref()));
+                if place != begins || memory.is_empty() {
+                    return ChatMessage::User { content: said };
+                }
+                let mut content = vec![Content::text(RECALLED)];
+                content.extend(memory.iter().cloned());
+                content.push(Content::text(SAID));
+                content.extend(said);
+                ChatMessage::User { content }
             }
             Message::Note { parts } => {
                 let mut content = vec![Content::text("[note of the gateway]")];
@@ -155,7 +184,7 @@ fn attached(media: &Media) -> String {
 
 /// A guess of how many tokens a text has: a token is about four ASCII letters, and less of any other
 /// script. Only the provider knows; its word counts for limits and money, this only for compaction.
-fn text_tokens(text: &str) -> u64 {
+pub(super) fn text_tokens(text: &str) -> u64 {
     let ascii = text.bytes().filter(u8::is_ascii).count();
     // Each other character has one byte that is no continuation.
     let other = text.bytes().filter(|byte| *byte >= 0xc0).count();
@@ -268,7 +297,7 @@ pub(super) fn summary_request(
     dropped: usize,
     files: &Files,
 ) -> Result<CompletionRequest> {
-    let mut messages = messages(session, files);
+    let mut messages = messages(session, files, &[]);
     messages.truncate(dropped);
     if messages.is_empty() {
         return Err(Error::new(

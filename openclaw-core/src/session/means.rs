@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::run::Run;
+use super::{remember::scope, run::Run};
 use crate::{
     access::Principal,
     egress::ToolHttp,
@@ -10,7 +10,6 @@ use crate::{
     event::EventKind,
     gateway::ToolPlan,
     label::Label,
-    memory::Scope,
     message::Call,
     policy::Permit,
     sandbox::{Lease, ToolSandbox},
@@ -46,7 +45,7 @@ impl Run<'_> {
         let memory = self.plan.memory.as_ref().map(|memory| {
             ToolMemory::new(
                 Arc::clone(memory),
-                Scope::of(self.agent.agent.id.clone(), principal),
+                scope(self.key, principal),
                 Arc::clone(&self.hub.sources.clock),
                 plan.spec.output.join(label),
                 plan.spec.output.confidentiality,

@@ -8,6 +8,7 @@ mod log;
 mod means;
 mod media;
 mod model;
+mod remember;
 mod run;
 mod tools;
 mod waiting;

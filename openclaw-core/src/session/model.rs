@@ -35,7 +35,8 @@ impl Run<'_> {
     pub(super) async fn call_model(&mut self) -> Result<()> {
         let mut budget = context::prompt_budget(&self.agent);
         self.read_files().await;
-        let mut request = context::request(&self.session, &self.agent, &self.files);
+        self.recall().await;
+        let mut request = self.request();
         let mut compactions = 0;
         self.show_typing();
         loop {
@@ -46,7 +47,7 @@ impl Run<'_> {
                     return Ok(());
                 }
                 if compacted {
-                    request = context::request(&self.session, &self.agent, &self.files);
+                    request = self.request();
                     continue;
                 }
             }
@@ -68,11 +69,15 @@ impl Run<'_> {
                     if !compacted {
                         return self.failed(&error);
                     }
-                    request = context::request(&self.session, &self.agent, &self.files);
+                    request = self.request();
                 }
                 Called::Done(Err(error)) => return self.failed(&error),
             }
         }
+    }
+
+    fn request(&self) -> CompletionRequest {
+        context::request(&self.session, &self.agent, &self.files, self.shown_parts())
     }
 
     /// Replaces the oldest messages by a summary; false if nothing can go or the model did not sum up.
@@ -81,6 +86,11 @@ impl Run<'_> {
             return Ok(false);
         };
         let context::Cut { dropped, kept } = cut;
+        // What goes is in the memory first.
+        if self.plan.memory.is_some() {
+            self.flush().await?;
+            self.remember().await;
+        }
         let summing = context::summary_request(&self.session, &self.agent, dropped, &self.files)?;
         let history = self.session.history().iter().take(dropped);
         let label = history.fold(Label::neutral(), |all, message| all.join(&message.label()));
@@ -189,7 +199,7 @@ impl Run<'_> {
                 }
             };
         }
-        let label = self.session.context();
+        let label = self.session.context().join(&self.shown_label());
         let cut = reason == FinishReason::Length;
         // Without calls the turn goes on no further with this model's thoughts.
         let state = state.filter(|_| !calls.is_empty());

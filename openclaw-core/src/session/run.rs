@@ -126,6 +126,8 @@ pub(super) struct Run<'a> {
     pub(super) typing_until: Option<tokio::time::Instant>,
     /// The files that the model is shown.
     pub(super) files: Files,
+    /// What of the memory is shown in a turn.
+    pub(super) shown: Option<super::remember::Shown>,
     /// Held while this is the one turn that may be what crashes the process.
     alone: Option<OwnedMutexGuard<()>>,
 }
@@ -163,6 +165,7 @@ pub(crate) async fn run(
         recovering: began == Began::AfterCrash,
         typing_until: None,
         files: Files::default(),
+        shown: None,
         alone: None,
     };
     if began == Began::AfterFailure && run.session.turn().is_some() {
@@ -679,6 +682,9 @@ impl Run<'_> {
         self.hub.emit(self.key, Some(id), ended);
         let answered = Answered { turn: id, outcome, reply, usage };
         self.hub.waiters.answered(self.key, turn_keys.iter(), &answered);
+        if self.plan.memory.is_some() {
+            self.remember().await;
+        }
         Ok(())
     }
 

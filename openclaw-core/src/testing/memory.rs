@@ -22,7 +22,7 @@ use super::{Suite, Verdict};
 use crate::{
     error::{Error, ErrorKind, Result},
     label::{Confidentiality, Integrity, Label},
-    memory::{Fact, Forget, Memory, Page, Query, Recalled, Scope},
+    memory::{Fact, FactKind, Forget, Memory, Page, Query, Recalled, Scope},
     time::Timestamp,
 };
 
@@ -54,9 +54,12 @@ impl<M: Memory, F: Fn() -> M + Send + Sync + 'static> MemoryFixture for F {
 }
 
 /// A memory in this process that finds a fact by the words that it shares with the query, in lower
-/// case. Clones share what they hold.
+/// case. Clones share what they hold. It knows no clock: what is true now is what nothing superseded.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryDouble(Arc<Mutex<BTreeMap<(Scope, String), Fact>>>);
+pub struct MemoryDouble(Arc<Mutex<Facts>>);
+
+/// What each id meant, oldest first.
+type Facts = BTreeMap<(Scope, String), Vec<Fact>>;
 
 impl MemoryDouble {
     /// An empty memory.
@@ -64,7 +67,7 @@ impl MemoryDouble {
         Self::default()
     }
 
-    fn with<T>(&self, f: impl FnOnce(&mut BTreeMap<(Scope, String), Fact>) -> T) -> T {
+    fn with<T>(&self, f: impl FnOnce(&mut Facts) -> T) -> T {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -76,11 +79,33 @@ fn words(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// Adds what an id means from now on.
+fn supersede(versions: &mut Vec<Fact>, fact: Fact) {
+    if let Some(last) = versions.last_mut() {
+        if last.text == fact.text {
+            *last = fact;
+            return;
+        }
+        last.valid_to = Some(fact.begins().max(last.begins()));
+    }
+    versions.push(fact);
+}
+
+/// What was true at `moment`, or is now.
+fn valid(versions: &[Fact], moment: Option<Timestamp>) -> Option<&Fact> {
+    let Some(moment) = moment else { return versions.last() };
+    versions.iter().rev().find(|fact| {
+        fact.begins() <= moment && fact.valid_to.is_none_or(|valid_to| moment < valid_to)
+    })
+}
+
 #[async_trait]
 impl Memory for MemoryDouble {
     async fn remember(&self, scope: &Scope, facts: Vec<Fact>) -> Result<()> {
         self.with(|all| {
-            all.extend(facts.into_iter().map(|fact| ((scope.clone(), fact.id.clone()), fact)));
+            for fact in facts {
+                supersede(all.entry((scope.clone(), fact.id.clone())).or_default(), fact);
+            }
         });
         Ok(())
     }
@@ -90,7 +115,9 @@ impl Memory for MemoryDouble {
         let mut found: Vec<Recalled> = self.with(|all| {
             all.iter()
                 .filter(|((owner, _), _)| owner == scope)
-                .filter_map(|(_, fact)| {
+                .filter_map(|(_, versions)| valid(versions, query.as_of))
+                .filter(|fact| query.admits(fact))
+                .filter_map(|fact| {
                     let shared = words(&fact.text).intersection(&asked).count();
                     let share = u16::try_from(shared).unwrap_or(u16::MAX);
                     (share > 0).then(|| Recalled::new(fact.clone(), f32::from(share)))
@@ -109,7 +136,7 @@ impl Memory for MemoryDouble {
                     owner == scope && page.after.as_ref().is_none_or(|after| id > after)
                 })
                 .take(page.limit)
-                .map(|(_, fact)| fact.clone())
+                .filter_map(|(_, versions)| versions.last().cloned())
                 .collect()
         }))
     }
@@ -147,6 +174,9 @@ pub fn suite(name: impl Into<String>, fixture: impl MemoryFixture) -> Suite {
         .case("recalls_what_was_remembered", case(|m| Box::pin(recalls_what_was_remembered(m))))
         .case("a_batch_is_remembered_whole", case(|m| Box::pin(a_batch_is_remembered_whole(m))))
         .case("the_same_id_replaces", case(|m| Box::pin(the_same_id_replaces(m))))
+        .case("what_was_replaced_was_true_then", case(|m| Box::pin(was_true_then(m))))
+        .case("filters_hold_inside_the_search", case(|m| Box::pin(filters_hold_inside(m))))
+        .case("kinds_and_times_are_told_apart", case(|m| Box::pin(kinds_and_times(m))))
         .case("labels_and_times_survive", case(|m| Box::pin(labels_and_times_survive(m))))
         .case("recall_keeps_to_its_limit", case(|m| Box::pin(recall_keeps_to_its_limit(m))))
         .case("recall_is_best_first", case(|m| Box::pin(recall_is_best_first(m))))
@@ -230,6 +260,67 @@ async fn the_same_id_replaces(memory: Arc<dyn Memory>) -> Result<Verdict> {
     check(found.iter().all(|found| !found.fact.text.contains("Paris")), || {
         "what was replaced is recalled".to_owned()
     })?;
+    Ok(Verdict::Passed)
+}
+
+async fn was_true_then(memory: Arc<dyn Memory>) -> Result<Verdict> {
+    for (at, city) in [(1_000, "Paris"), (2_000, "Rome"), (3_000, "Oslo")] {
+        let told = Fact { at: Timestamp(at), ..fact("1", &format!("lives in {city}")) };
+        memory.remember(&ada(), vec![told]).await?;
+    }
+    for (moment, expected) in [
+        (999, None),
+        (1_000, Some("lives in Paris")),
+        (1_999, Some("lives in Paris")),
+        (2_000, Some("lives in Rome")),
+        (2_500, Some("lives in Rome")),
+        (9_999, Some("lives in Oslo")),
+    ] {
+        let query = Query::new("lives in", 10).as_of(Timestamp(moment));
+        let found = memory.recall(&ada(), &query).await?;
+        let texts: Vec<&str> = found.iter().map(|found| found.fact.text.as_str()).collect();
+        check(texts == expected.into_iter().collect::<Vec<_>>(), || {
+            format!("as of {moment}: {texts:?}, not {expected:?}")
+        })?;
+    }
+    Ok(Verdict::Passed)
+}
+
+async fn filters_hold_inside(memory: Arc<dyn Memory>) -> Result<Verdict> {
+    let mut facts: Vec<Fact> =
+        (0..20).map(|n| fact(&format!("secret-{n}"), "the key of the blue door")).collect();
+    let open = Label::new(Integrity::User, Confidentiality::Public, "test:mail");
+    facts.push(Fact { label: open, ..fact("open", "something about a key") });
+    memory.remember(&ada(), facts).await?;
+    for query in [
+        Query::new("key of the blue door", 1).most(Confidentiality::Private),
+        Query::new("key of the blue door", 1).least(Integrity::User),
+    ] {
+        let found = memory.recall(&ada(), &query).await?;
+        let ids: Vec<&str> = found.iter().map(|found| found.fact.id.as_str()).collect();
+        check(ids == ["open"], || format!("of what may be seen, recalled {ids:?}"))?;
+    }
+    Ok(Verdict::Passed)
+}
+
+async fn kinds_and_times(memory: Arc<dyn Memory>) -> Result<Verdict> {
+    let facts = FactKind::ALL.into_iter().zip(1_000..).map(|(kind, at)| {
+        Fact { at: Timestamp(at), ..fact(&format!("{kind:?}"), "tea at five") }
+            .kind(kind)
+            .in_session("s", 7)
+    });
+    let facts: Vec<Fact> = facts.collect();
+    memory.remember(&ada(), facts.clone()).await?;
+    let ids = |found: Vec<Recalled>| -> Vec<Fact> { found.into_iter().map(|f| f.fact).collect() };
+    for told in &facts {
+        let query = Query::new("tea", 10).kinds([told.kind]);
+        let found = ids(memory.recall(&ada(), &query).await?);
+        check(found == [told.clone()], || format!("of kind {:?}: {found:?}", told.kind))?;
+        let after = Timestamp(told.at.0 + 1);
+        let query = Query::new("tea", 10).since(told.at).until(after);
+        let found = ids(memory.recall(&ada(), &query).await?);
+        check(found == [told.clone()], || format!("of {:?}: {found:?}", told.at))?;
+    }
     Ok(Verdict::Passed)
 }
 

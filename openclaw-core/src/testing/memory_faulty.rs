@@ -54,11 +54,17 @@ pub enum MemoryFault {
     OneAtATime,
     /// Holds nothing after a restart.
     Forgetful,
+    /// Knows only what is true now.
+    NoHistory,
+    /// Filters what it found, not what it looks among.
+    FiltersAfterwards,
+    /// Takes no notice of kinds.
+    IgnoresKinds,
 }
 
 impl MemoryFault {
     /// All faults.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::RecallsNothing,
         Self::LosesLast,
         Self::Duplicates,
@@ -76,6 +82,9 @@ impl MemoryFault {
         Self::RefusesNothing,
         Self::OneAtATime,
         Self::Forgetful,
+        Self::NoHistory,
+        Self::FiltersAfterwards,
+        Self::IgnoresKinds,
     ];
 }
 
@@ -160,6 +169,14 @@ impl Memory for FaultyMemory {
         match self.fault {
             MemoryFault::RecallsNothing => return Ok(Vec::new()),
             MemoryFault::IgnoresLimit => query.limit = usize::MAX,
+            MemoryFault::NoHistory => query.as_of = None,
+            MemoryFault::IgnoresKinds => query.kinds.clear(),
+            MemoryFault::FiltersAfterwards => {
+                let all = Query { as_of: query.as_of, ..Query::new(&*query.text, query.limit) };
+                let mut found = self.inner.recall(scope, &all).await?;
+                found.retain(|found| query.admits(&found.fact));
+                return Ok(found);
+            }
             MemoryFault::ChokesOnQuotes if query.text.contains('"') => {
                 return Err(Error::new(ErrorKind::Internal, "syntax error near \""));
             }

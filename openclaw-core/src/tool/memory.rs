@@ -12,7 +12,7 @@ use crate::{
     time::Clock,
 };
 
-/// The memory of the agent about whoever's turn it is. A tool can reach no other.
+/// The memory of the agent about whoever's turn it is; in a group, about the group. A tool can reach no other.
 ///
 /// - What is remembered has the label of the call: all that the model had read, what the tool declares of
 ///   its results, and what was recalled before in this call. A tool cannot give a better one.
@@ -68,7 +68,9 @@ impl ToolMemory {
     /// # Errors
     /// As [`Memory::recall`].
     pub async fn recall(&self, query: &Query) -> Result<Vec<Recalled>> {
-        let mut found = self.memory.recall(&self.scope, query).await?;
+        let mut query = query.clone();
+        query.most = query.most.min(self.most);
+        let mut found = self.memory.recall(&self.scope, &query).await?;
         found.retain(|found| self.see(&found.fact));
         Ok(found)
     }

@@ -39,6 +39,31 @@ const INVARIANTS: &[&str] = &[
         LEFT JOIN sessions s ON s.id = i.session WHERE s.id IS NULL",
     "SELECT 'outgoing row ' || id || ': its state is ' || state || ', its mark says otherwise'
         FROM outbox WHERE live <> (json_extract(state, '$.state') IN ('pending', 'sending'))",
+    "SELECT 'memory ' || m.id || ' is in no index: repair the memory' FROM memories m
+        LEFT JOIN memory_index i ON i.id = m.id WHERE i.id IS NULL",
+    "SELECT 'the index has ' || i.id || ', which is no memory: repair the memory' FROM memory_index i
+        LEFT JOIN memories m ON m.id = i.id WHERE m.id IS NULL",
+    "SELECT 'memory ' || m.id || ': its index says otherwise: repair the memory' FROM memories m
+        JOIN memory_index i ON i.id = m.id WHERE i.at <> m.at OR i.begins <> m.begins
+        OR i.ends <> coalesce(m.valid_to, 9223372036854775807) OR (i.flags & 3) <> m.kind
+        OR (i.flags & 64 <> 0) <> (m.superseded_by IS NOT NULL)",
+    "SELECT 'memory ' || i.id || ': its vector is halved: repair the memory' FROM memory_index i
+        LEFT JOIN memory_vectors v ON v.id = i.id WHERE (i.coarse IS NULL) <> (v.id IS NULL)",
+    "SELECT 'memory ' || i.id || ': its terms or its vector have no such length: repair the memory'
+        FROM memory_index i LEFT JOIN memory_generations g ON g.id = i.generation
+        LEFT JOIN memory_vectors v ON v.id = i.id
+        WHERE length(i.terms) % 6 <> 2 OR i.coarse IS NOT NULL AND
+        (g.id IS NULL OR length(i.coarse) <> 4 + g.dimensions OR length(v.vector) <> 4 * g.dimensions)",
+    "SELECT 'there is a vector of ' || v.id || ', which is no memory: repair the memory'
+        FROM memory_vectors v LEFT JOIN memories m ON m.id = v.id WHERE m.id IS NULL",
+    "SELECT 'memory ' || m.id || ' has a number that its scope never gave' FROM (SELECT id, scope FROM memories) m
+        LEFT JOIN memory_scopes s ON s.id = m.scope
+        WHERE s.id IS NULL OR m.id >> 32 <> s.id OR (m.id & 4294967295) NOT BETWEEN 1 AND s.last",
+    "SELECT 'memory scope ' || s.id || ': ' || s.n || ' rows of ' || s.b || ' bytes, counted are '
+        || coalesce(u.n, 0) || ' of ' || coalesce(u.b, 0) FROM
+        (SELECT scope AS id, count(*) AS n, sum(length(CAST(text AS BLOB))) AS b FROM memories
+         GROUP BY scope) s LEFT JOIN (SELECT scope AS id, sum(rows) AS n, sum(bytes) AS b
+         FROM memory_usage GROUP BY scope) u ON u.id = s.id WHERE u.n IS NOT s.n OR u.b IS NOT s.b",
 ];
 
 /// `integrity_check` and all invariants.

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use openclaw_core::schemars;
+use openclaw_core::{Result, schemars};
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, Sqlite};
+use super::{Builder, MemoryBuilder, Sqlite};
 
 /// The settings of a [`Sqlite`], as a configuration file holds them.
 ///
@@ -16,7 +16,7 @@ use super::{Builder, Sqlite};
 /// let config: SqliteConfig = from_value(json!({"path": "openclaw.db"})).unwrap();
 /// # let _ = config;
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SqliteConfig {
     /// The file. It is made if it is not there; its folder must be.
@@ -34,6 +34,44 @@ pub struct SqliteConfig {
     /// How many reads are served at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readers: Option<usize>,
+    /// Makes the gateway's memory of this file; none without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryConfig>,
+}
+
+/// The settings of a [`SqliteMemory`](super::SqliteMemory), as a configuration file holds them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MemoryConfig {
+    /// How much meaning counts beside words: 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<f32>,
+    /// The most that the texts of one source may take in the memory of one person, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_source_bytes: Option<u64>,
+    /// How many memories are held ready for searching.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<usize>,
+}
+
+impl MemoryConfig {
+    /// What opens the memory of `store`.
+    ///
+    /// # Errors
+    /// The embedder that it names is not there.
+    pub fn builder(&self, store: &Sqlite) -> Result<MemoryBuilder> {
+        let mut builder = store.memory();
+        if let Some(weight) = self.weight {
+            builder = builder.weight(weight);
+        }
+        if let Some(bytes) = self.max_source_bytes {
+            builder = builder.max_source_bytes(bytes);
+        }
+        if let Some(memories) = self.ready {
+            builder = builder.ready(memories);
+        }
+        Ok(builder)
+    }
 }
 
 impl SqliteConfig {

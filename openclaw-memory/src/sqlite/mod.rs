@@ -24,6 +24,7 @@ mod blobs;
 mod check;
 mod config;
 mod error;
+mod memory;
 mod open;
 mod outbox;
 mod readers;
@@ -36,7 +37,7 @@ mod writer;
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         mpsc::{self, Sender},
     },
     thread,
@@ -52,7 +53,11 @@ use tokio::sync::{oneshot, watch};
 
 pub use blobs::FileBlobs;
 pub use check::Findings;
-pub use config::SqliteConfig;
+pub use config::{MemoryConfig, SqliteConfig};
+pub use memory::{
+    DEFAULT_READY, DEFAULT_WEIGHT, MAX_TEXT_BYTES, MemoryBuilder, MemoryStatus, SqliteMemory,
+    TransferProgress, TransferStep,
+};
 
 use readers::Readers;
 use writer::{Job, Writer};
@@ -75,6 +80,9 @@ struct Shared {
     leases: Arc<Mutex<LeaseTable>>,
     checked: watch::Receiver<Option<Findings>>,
     blobs: FileBlobs,
+    clock: Arc<dyn Clock>,
+    /// The one that is open.
+    memory: Mutex<Weak<memory::Inner>>,
 }
 
 /// How to open a [`Sqlite`].
@@ -187,7 +195,7 @@ impl Builder {
             name.into()
         });
         let blobs = FileBlobs::new(folder, self.max_blob_bytes).with_clock(Arc::clone(&self.clock));
-        let lent = Arc::clone(&leases);
+        let (lent, clock) = (Arc::clone(&leases), Arc::clone(&self.clock));
         let writer = Writer::new(opened, lent, self.clock, checkpoint, checkpointing)?;
         let (found, checked) = watch::channel(None);
         if unclean {
@@ -198,7 +206,9 @@ impl Builder {
                 .kind(ErrorKind::Unavailable)?;
         }
         let readers = Readers::start(&path, self.readers)?;
-        Ok((Sqlite(Arc::new(Shared { path, jobs, readers, leases, checked, blobs })), writer))
+        let memory = Mutex::default();
+        let shared = Shared { path, jobs, readers, leases, checked, blobs, clock, memory };
+        Ok((Sqlite(Arc::new(shared)), writer))
     }
 }
 
@@ -248,6 +258,10 @@ impl Sqlite {
     pub async fn close(self) -> Result<()> {
         let (answer, answered) = oneshot::channel();
         self.0.readers.stop();
+        let memory = self.0.memory.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        if let Some(memory) = memory {
+            memory.close();
+        }
         if self.0.jobs.send(Job::Stop(answer)).is_ok() {
             // An error means that it ended before: another clone closed it.
             let _ = answered.await;

@@ -209,7 +209,12 @@ fn is_whole_with_log(path: &Path) -> Result<bool> {
         // The index of the log is made by whoever reads it first. One that stays is rebuilt.
         let _ = std::fs::remove_file(index);
     }
-    Ok(findings?.is_sound())
+    match findings {
+        Ok(findings) => Ok(findings.is_sound()),
+        // So short that not even its tables can be read.
+        Err(error) if error.kind() == ErrorKind::InvalidData => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn settle(conn: &Connection, options: &Builder) -> Result<()> {

@@ -9,7 +9,7 @@ use super::{error::failed, sessions};
 pub(super) const APPLICATION_ID: i32 = 0x4F43_4C57;
 
 /// One step a version; a step that was released is never changed.
-const MIGRATIONS: &[Step] = &[Step::Sql(V1), Step::Sql(V2), Step::Code(v3)];
+const MIGRATIONS: &[Step] = &[Step::Sql(V1), Step::Sql(V2), Step::Code(v3), Step::Sql(V4)];
 
 enum Step {
     Sql(&'static str),
@@ -141,6 +141,74 @@ fn v3(conn: &Connection) -> rusqlite::Result<()> {
          CREATE UNIQUE INDEX inputs_key ON inputs (digest);",
     )
 }
+
+// A memory's id is scope * 2^32 + its number there: the rows of a scope lie side by side, and a number is
+// never given twice. `memory_index` and `memory_vectors` are derived: they can be made anew from `memories`.
+const V4: &str = "
+CREATE TABLE memory_scopes (
+    id    INTEGER PRIMARY KEY,
+    agent TEXT NOT NULL,
+    part  TEXT NOT NULL,
+    last  INTEGER NOT NULL DEFAULT 0,        -- the newest number
+    UNIQUE (agent, part)
+) STRICT;
+
+CREATE TABLE memories (
+    id            INTEGER PRIMARY KEY,
+    scope         INTEGER NOT NULL,
+    name          TEXT NOT NULL,             -- the caller's id
+    kind          INTEGER NOT NULL,
+    text          TEXT NOT NULL,
+    label         TEXT NOT NULL,
+    at            INTEGER NOT NULL,
+    created       INTEGER NOT NULL,          -- by the clock of this machine
+    begins        INTEGER NOT NULL,          -- from when on it is true
+    valid_from    INTEGER,                   -- as it was told
+    valid_to      INTEGER,
+    superseded_by INTEGER,
+    session       TEXT,
+    place         INTEGER NOT NULL,
+    drawn_from    TEXT                       -- ids of turns, a JSON list
+) STRICT;
+CREATE UNIQUE INDEX memories_current ON memories (scope, name) WHERE superseded_by IS NULL;
+CREATE INDEX memories_versions ON memories (scope, name, begins);
+
+-- All that a search looks at.
+CREATE TABLE memory_index (
+    id         INTEGER PRIMARY KEY,
+    flags      INTEGER NOT NULL,
+    at         INTEGER NOT NULL,
+    begins     INTEGER NOT NULL,
+    ends       INTEGER NOT NULL,
+    session    INTEGER NOT NULL,             -- a hash; 0: none
+    drawn_from BLOB,
+    terms      BLOB NOT NULL,
+    generation INTEGER NOT NULL DEFAULT 0,   -- of the vector; 0: none yet
+    coarse     BLOB
+) STRICT;
+CREATE INDEX memory_index_generation ON memory_index (generation, id);
+
+CREATE TABLE memory_vectors (
+    id     INTEGER PRIMARY KEY,
+    vector BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE memory_generations (
+    id         INTEGER PRIMARY KEY,
+    embedder   TEXT NOT NULL,
+    model      TEXT NOT NULL,
+    dimensions INTEGER NOT NULL,
+    UNIQUE (embedder, model, dimensions)
+) STRICT;
+
+CREATE TABLE memory_usage (
+    scope  INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    rows   INTEGER NOT NULL,
+    bytes  INTEGER NOT NULL,
+    PRIMARY KEY (scope, source)
+) STRICT, WITHOUT ROWID;
+";
 
 /// Brings a database that passed [`check`] to the newest version, all or nothing.
 pub(super) fn migrate(conn: &mut Connection) -> Result<()> {

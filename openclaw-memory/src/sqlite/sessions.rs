@@ -329,7 +329,7 @@ pub(super) fn erase(tx: &mut Tx<'_>, session: &SessionKey, from: Seq, to: Seq) -
 
 /// Overwrites the pages that are free: former versions of rows stand there. Only while deleting is
 /// secure, so that what overwrites them is free again without a trace.
-fn scrub(tx: &Tx<'_>) -> Result<()> {
+pub(super) fn scrub(tx: &Tx<'_>) -> Result<()> {
     /// Of a page, less what belongs to SQLite.
     const ROOM: i64 = 4_000;
     const PAGES_A_ROW: i64 = 256;

@@ -53,16 +53,19 @@ pub(super) trait Call: Send {
 /// A call failed; why is for its caller alone.
 pub(super) struct Failed;
 
-struct Asked<W, T> {
+struct Asked<W, T, A> {
     work: W,
+    /// Done here with what came of it, once that is durable: in the order of commits.
+    after: A,
     result: Option<Result<T>>,
     answer: oneshot::Sender<Result<T>>,
 }
 
-impl<W, T> Call for Asked<W, T>
+impl<W, T, A> Call for Asked<W, T, A>
 where
     W: FnMut(&mut Tx<'_>) -> Result<T> + Send,
     T: Send,
+    A: FnOnce(&mut T) + Send,
 {
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), Failed> {
         let result = self.result.insert((self.work)(tx));
@@ -71,10 +74,13 @@ where
 
     fn answer(self: Box<Self>, commit: Result<()>) {
         let undone = || Err(Error::internal("a transaction was committed without the call"));
-        let result = match self.result {
+        let mut result = match self.result {
             Some(result) => result.and_then(|value| commit.map(|()| value)),
             None => commit.and_then(|()| undone()),
         };
+        if let Ok(value) = &mut result {
+            (self.after)(value);
+        }
         // A caller that is gone needs no answer.
         let _ = self.answer.send(result);
     }
@@ -145,8 +151,18 @@ pub(super) async fn write<T: Send + 'static>(
     jobs: &Sender<Job>,
     work: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
 ) -> Result<T> {
+    write_then(jobs, work, |_| ()).await
+}
+
+/// As [`write`]; `after` is done by the writer once it is durable, also if the caller is gone, and before
+/// anything of a later transaction.
+pub(super) async fn write_then<T: Send + 'static>(
+    jobs: &Sender<Job>,
+    work: impl FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    after: impl FnOnce(&mut T) + Send + 'static,
+) -> Result<T> {
     let (answer, answered) = oneshot::channel();
-    let call = Asked { work, result: None, answer };
+    let call = Asked { work, after, result: None, answer };
     jobs.send(Job::Call(Box::new(call))).map_err(|_| closed())?;
     answered.await.unwrap_or_else(|_| Err(closed()))
 }

@@ -20,6 +20,7 @@ mod embed_onnx;
 mod flush;
 mod full;
 mod measure;
+mod memory;
 mod opening;
 mod plugins;
 mod restore;

@@ -1,0 +1,208 @@
+//! The indexes of the scopes that are in use, filled from the file and kept up with its commits.
+//!
+//! A scope's slot is there before its index is filled. From then on each commit leaves what it changed in the
+//! slot's queue, in the order of commits; whoever searches next applies it. What was committed before the
+//! slot was there is in the state that filling reads. To apply a change twice changes nothing.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use openclaw_core::{Result, memory::Scope};
+use rusqlite::Connection;
+
+use super::{
+    rows::{self, doc, docs_from_bytes, ids},
+    shelf::{Change, Filling, Flags, Generation, Put, Row, Shelf},
+};
+use crate::{
+    sqlite::error::{failed, unreadable},
+    words::Terms,
+};
+
+/// Changes that wait for a search at most; beyond them the index is filled anew when it is needed.
+const MOST_WAITING: usize = 100_000;
+
+#[derive(Default)]
+pub(super) struct Registry {
+    scopes: Mutex<HashMap<Scope, i64>>,
+    slots: Mutex<HashMap<i64, Arc<Slot>>>,
+    clock: AtomicU64,
+    /// Most rows in all indexes together; those that were not used for the longest go first.
+    most_rows: AtomicUsize,
+}
+
+#[derive(Default)]
+pub(super) struct Slot {
+    waiting: Mutex<Waiting>,
+    shelf: Mutex<Option<Shelf>>,
+    used: AtomicU64,
+    rows: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Waiting {
+    changes: Vec<Change>,
+    /// There were too many.
+    overrun: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Registry {
+    pub(super) fn new(most_rows: usize) -> Self {
+        Self { most_rows: AtomicUsize::new(most_rows), ..Self::default() }
+    }
+
+    /// Takes note of what was committed.
+    pub(super) fn committed(&self, scope: i64, changes: Vec<Change>) {
+        let Some(slot) = lock(&self.slots).get(&scope).map(Arc::clone) else { return };
+        let mut waiting = lock(&slot.waiting);
+        if waiting.changes.len() + changes.len() > MOST_WAITING {
+            waiting.changes = Vec::new();
+            waiting.overrun = true;
+        } else if !waiting.overrun {
+            waiting.changes.extend(changes);
+        }
+    }
+
+    /// Drops every index, so that it is filled anew.
+    pub(super) fn clear(&self) {
+        let slots: Vec<Arc<Slot>> = lock(&self.slots).values().map(Arc::clone).collect();
+        for slot in slots {
+            lock(&slot.waiting).overrun = true;
+        }
+    }
+
+    /// The number of a scope; `None` if nothing was ever remembered in it.
+    pub(super) fn scope(&self, conn: &Connection, scope: &Scope) -> Result<Option<i64>> {
+        if let Some(id) = lock(&self.scopes).get(scope) {
+            return Ok(Some(*id));
+        }
+        let found = rows::find_scope(conn, scope)?;
+        if let Some((id, _)) = found {
+            lock(&self.scopes).insert(scope.clone(), id);
+        }
+        Ok(found.map(|(id, _)| id))
+    }
+
+    /// Does `work` with the index of a scope, as it is after all that was committed before the call.
+    pub(super) fn with<T>(
+        &self,
+        conn: &Connection,
+        scope: i64,
+        generation: Option<&Generation>,
+        work: impl FnOnce(&mut Shelf) -> Result<T>,
+    ) -> Result<T> {
+        let slot = Arc::clone(lock(&self.slots).entry(scope).or_default());
+        slot.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        let mut shelf = lock(&slot.shelf);
+        let (changes, overrun) = {
+            let mut waiting = lock(&slot.waiting);
+            (std::mem::take(&mut waiting.changes), std::mem::take(&mut waiting.overrun))
+        };
+        let fill = || fill(conn, scope, generation);
+        let filled = match &mut *shelf {
+            Some(shelf) if !overrun => {
+                changes.into_iter().for_each(|change| shelf.apply(change));
+                shelf
+            }
+            // Until it is filled there is none: a failure leaves none that is behind.
+            place => {
+                *place = None;
+                place.insert(fill()?)
+            }
+        };
+        slot.rows.store(filled.len(), Ordering::Relaxed);
+        let result = work(filled);
+        drop(shelf);
+        self.make_room(scope);
+        result
+    }
+
+    fn make_room(&self, used: i64) {
+        let most = self.most_rows.load(Ordering::Relaxed);
+        let mut slots = lock(&self.slots);
+        let size = |slot: &Arc<Slot>| slot.rows.load(Ordering::Relaxed);
+        while slots.values().map(size).sum::<usize>() > most {
+            let oldest = slots.iter().filter(|(scope, _)| **scope != used);
+            let oldest = oldest.min_by_key(|(_, slot)| slot.used.load(Ordering::Relaxed));
+            let Some(scope) = oldest.map(|(scope, _)| *scope) else { break };
+            slots.remove(&scope);
+        }
+    }
+
+    /// Rows and bytes of all indexes that are filled.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let slots: Vec<Arc<Slot>> = lock(&self.slots).values().map(Arc::clone).collect();
+        slots.iter().fold((0, 0), |(rows, bytes), slot| match &*lock(&slot.shelf) {
+            Some(shelf) => (rows + shelf.len(), bytes + shelf.bytes()),
+            None => (rows, bytes),
+        })
+    }
+}
+
+/// Reads the index of a scope.
+fn fill(conn: &Connection, scope: i64, generation: Option<&Generation>) -> Result<Shelf> {
+    let (from, to) = ids(scope);
+    let last: i64 = conn
+        .prepare_cached("SELECT coalesce(max(id), ?1) FROM memory_index WHERE id BETWEEN ?1 AND ?2")
+        .and_then(|mut statement| statement.query_row([from, to], |row| row.get(0)))
+        .map_err(failed)?;
+    let dimensions = generation.map_or(0, |generation| generation.rotation.dimensions());
+    let mut filling = Filling::new(doc(last) as usize, dimensions);
+    let mut statement = conn
+        .prepare_cached(
+            "SELECT id, flags, at, begins, ends, session, drawn_from, terms, generation, coarse
+             FROM memory_index WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
+        )
+        .map_err(failed)?;
+    let mut found = statement.query([from, to]).map_err(failed)?;
+    let mut damaged = 0_u64;
+    while let Some(row) = found.next().map_err(failed)? {
+        let doc = doc(row.get(0).map_err(failed)?);
+        let terms = row.get_ref(7).map_err(failed)?.as_blob();
+        let terms = terms.map_err(|e| unreadable("list of terms", e))?;
+        let length = Terms::read(terms, |term, count| filling.posting(doc, term, count));
+        // Damage of what is derived costs what is derived.
+        let length = length.unwrap_or_else(|| {
+            damaged += 1;
+            0
+        });
+        let drawn_from = row.get_ref(6).map_err(failed)?.as_blob_or_null().unwrap_or_default();
+        filling.row(&Put {
+            doc,
+            row: Row {
+                at: row.get(2).map_err(failed)?,
+                begins: row.get(3).map_err(failed)?,
+                ends: row.get(4).map_err(failed)?,
+            },
+            flags: Flags(row.get(1).map_err(failed)?),
+            session: row.get(5).map_err(failed)?,
+            drawn_from: drawn_from.map(docs_from_bytes).unwrap_or_default(),
+            length,
+            terms: Arc::from([]),
+        });
+        let Some(generation) = generation else { continue };
+        if row.get::<_, i64>(8).map_err(failed)? == generation.id
+            && let Ok(Some(coarse)) = row.get_ref(9).map_err(failed)?.as_blob_or_null()
+            && !filling.vector(doc, coarse)
+        {
+            damaged += 1;
+        }
+    }
+    if damaged > 0 {
+        tracing::error!(
+            scope,
+            damaged,
+            "memories cannot be found as they should: what was derived of them is damaged; repair the memory"
+        );
+    }
+    Ok(filling.done())
+}

@@ -1,0 +1,144 @@
+//! A process that is killed while it remembers, forgets, embeds anew, searches, copies: what it had been told is
+//! there is there, what it had been told is gone is gone, and the file is sound.
+
+use std::{
+    collections::BTreeSet,
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::Stdio,
+    sync::Arc,
+};
+
+use openclaw_core::{
+    memory::{Forget, Memory as _, Page, Query},
+    testing::embedder::HashEmbedder,
+};
+use openclaw_memory::sqlite::{Sqlite, SqliteMemory};
+
+use super::{fact, scope, temporal::Dice};
+use crate::common::{child, folder, role};
+
+const NAME: &str = "memory::crash::what_was_acknowledged_survives_a_hundred_kills";
+const KILLS: u64 = 100;
+const WRITERS: usize = 4;
+
+/// Opens with an embedder that differs from round to round, so that each has all vectors to make anew.
+async fn open(path: &Path, round: u64) -> (Sqlite, SqliteMemory) {
+    let store = Sqlite::open(path).await.unwrap();
+    let embedder = HashEmbedder::new(if round.is_multiple_of(2) { 32 } else { 48 });
+    let memory = store.memory().embedder(Arc::new(embedder)).open().await.unwrap();
+    (store, memory)
+}
+
+/// One write a line, so that a kill cuts none in two.
+fn say(line: &str) {
+    std::io::stdout().lock().write_all(format!("{line}\n").as_bytes()).unwrap();
+}
+
+async fn work(memory: SqliteMemory, round: u64, writer: usize) {
+    let mut dice = Dice(round * 31 + writer as u64);
+    for n in 0.. {
+        let ids: Vec<String> =
+            (0..=dice.below(4)).map(|k| format!("{round}-{writer}-{n}-{k}")).collect();
+        let facts = ids.iter().map(|id| fact(id, format!("memory {id} about tea"), n));
+        memory.remember(&scope(), facts.collect()).await.unwrap();
+        ids.iter().for_each(|id| say(&format!("told {id}")));
+        if dice.below(6) == 0 {
+            let gone = ids[0].clone();
+            // Before: a kill may come after the commit and before the answer.
+            say(&format!("forgetting {gone}"));
+            memory.forget(&scope(), &Forget::Ids(vec![gone.clone()])).await.unwrap();
+            say(&format!("gone {gone}"));
+        }
+        if dice.below(4) == 0 {
+            memory.recall(&scope(), &Query::new("tea", 5)).await.unwrap();
+        }
+    }
+}
+
+async fn copy(store: Sqlite, folder: std::path::PathBuf, round: u64) {
+    for n in 0.. {
+        let to = folder.join(format!("copy-{round}-{n}"));
+        store.backup(&to).await.unwrap();
+        std::fs::remove_file(to).unwrap();
+    }
+}
+
+#[derive(Default)]
+struct Heard {
+    told: BTreeSet<String>,
+    forgetting: BTreeSet<String>,
+    gone: BTreeSet<String>,
+}
+
+impl Heard {
+    fn hear(&mut self, line: &str) {
+        // The test harness prints beside it, also in front of the first line.
+        let words: Vec<&str> = line.split(' ').collect();
+        let set = match words.as_slice() {
+            [.., "told", _] => &mut self.told,
+            [.., "forgetting", _] => &mut self.forgetting,
+            [.., "gone", _] => &mut self.gone,
+            _ => return,
+        };
+        set.extend(words.last().map(|id| (*id).to_owned()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_survives_a_hundred_kills() {
+    if let Some(role) = role() {
+        let (round, path) = role.split_once(' ').unwrap();
+        let round = round.parse().unwrap();
+        let (store, memory) = open(Path::new(path), round).await;
+        let folder = Path::new(path).parent().unwrap().to_owned();
+        tokio::spawn(copy(store, folder, round));
+        let tasks = (0..WRITERS).map(|n| tokio::spawn(work(memory.clone(), round, n)));
+        futures_util::future::join_all(tasks).await;
+        return;
+    }
+    let (_folder, path) = folder();
+    let mut heard = Heard::default();
+    let mut dice = Dice(99);
+    for round in 0..KILLS {
+        let mut process = child(NAME, &format!("{round} {}", path.display()))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        for _ in 0..=dice.below(60) {
+            heard.hear(&lines.next().expect("the child died by itself").unwrap());
+        }
+        process.kill().unwrap();
+        process.wait().unwrap();
+        // What it said before it died counts too.
+        lines.map_while(Result::ok).for_each(|line| heard.hear(&line));
+        // Every tenth time all is looked at; every time it opens and answers.
+        let (store, memory) = open(&path, round + 1).await;
+        let found = memory.recall(&scope(), &Query::new("tea", 3)).await.unwrap();
+        assert!(found.iter().all(|found| !heard.gone.contains(&found.fact.id)));
+        if round % 10 == 9 {
+            check(&store, &memory, &heard, round).await;
+        }
+        store.close().await.unwrap();
+    }
+    assert!(heard.told.len() > 1_000, "only {} were told", heard.told.len());
+    assert!(heard.gone.len() > 20, "only {} were forgotten", heard.gone.len());
+}
+
+async fn check(store: &Sqlite, memory: &SqliteMemory, heard: &Heard, round: u64) {
+    memory.settled().await;
+    let found = store.doctor().await.unwrap();
+    assert!(found.is_sound(), "after kill {round}: {found:?}");
+    assert_eq!(memory.status().await.unwrap().pending, 0);
+    let all = memory.list(&scope(), &Page { after: None, limit: 1_000_000 }).await.unwrap();
+    let there: BTreeSet<String> = all.into_iter().map(|fact| fact.id).collect();
+    let lost: Vec<&String> = heard
+        .told
+        .iter()
+        .filter(|id| !there.contains(*id) && !heard.forgetting.contains(*id))
+        .collect();
+    assert!(lost.is_empty(), "lost after kill {round}: {lost:?}");
+    let back: Vec<&String> = heard.gone.intersection(&there).collect();
+    assert!(back.is_empty(), "came back after kill {round}: {back:?}");
+}
