@@ -10,7 +10,8 @@ usage: gateway [--config FILE] [--check | --schema] [--listen ADDRESS] [--logs r
   --config FILE     the configuration; without it, what the environment names
   --check           say what is wrong with it, credentials included, and stop
   --schema          print the JSON Schema of the configuration
-  --listen ADDRESS  take webhooks, /health and /ready there, as in 127.0.0.1:18789
+  --listen ADDRESS  open the doors there, in place of where the configuration says; without a
+                    \"server\" in it they take webhooks, /health and /ready alone
   --logs FORM       readable (default) or json; RUST_LOG says how much
   --help            this text
 

@@ -64,17 +64,15 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let setup = Setup::new(arguments, redactions);
     let gateway = setup.builder()?.start().await?;
     let handle = gateway.handle();
-    let web = match &arguments.listen {
-        Some(address) => Some(web::Web::start(address, handle.clone()).await?),
-        None => None,
-    };
-    tracing::info!(source = setup.source(), listen = web.as_ref().map(web::Web::address), "ready");
-    attend(&gateway, &handle, &setup, web.is_none()).await?;
+    let doors = web::open(setup.server()?, arguments.listen.as_deref(), handle.clone()).await?;
+    let listen = doors.as_ref().map(|doors| doors.address().to_string());
+    tracing::info!(source = setup.source(), listen, "ready");
+    attend(&gateway, &handle, &setup, doors.is_none()).await?;
     tracing::info!("stopping: what runs is let to its end");
     handle.drain();
     gateway.shutdown().await?;
-    if let Some(web) = web {
-        web.stop().await;
+    if let Some(doors) = doors {
+        doors.stop().await;
     }
     tracing::info!("stopped");
     Ok(())

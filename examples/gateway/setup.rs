@@ -11,6 +11,7 @@ use openclaw_core::{
     plugin::{Config, OwnerEntry, PluginEntry, Registry},
     secret::SecretRef,
     serde_json::{self, Value, json},
+    server::ServerEntry,
 };
 use openclaw_providers::http::Reqwest;
 
@@ -55,13 +56,25 @@ impl Setup {
         }
     }
 
+    fn read(&self) -> Result<Config> {
+        match &self.file {
+            Some(file) => Config::read(file),
+            None => from_environment(|name| std::env::var(name).ok().filter(|v| !v.is_empty())),
+        }
+    }
+
+    /// The doors that the configuration has.
+    ///
+    /// # Errors
+    /// The file cannot be read as a configuration.
+    pub(crate) fn server(&self) -> Result<Option<ServerEntry>> {
+        Ok(self.read()?.server)
+    }
+
     /// # Errors
     /// The file cannot be read as a configuration, or the environment names no provider.
     pub(crate) fn builder(&self) -> Result<GatewayBuilder> {
-        let config = match &self.file {
-            Some(file) => Config::read(file)?,
-            None => from_environment(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))?,
-        };
+        let config = self.read()?;
         self.redactions.add(secrets(&config));
         Ok(Gateway::builder().http(self.http.clone()).config(&self.registry, config))
     }
@@ -86,6 +99,7 @@ fn secrets(config: &Config) -> Vec<openclaw_core::secret::Secret> {
     for entry in config.plugins.iter().chain(&config.store) {
         entry.config.values().for_each(|value| walk(value, &mut found));
     }
+    found.extend(config.server.iter().flat_map(|server| server.secrets().into_iter().cloned()));
     found.iter().filter_map(|reference| reference.resolve().ok()).collect()
 }
 

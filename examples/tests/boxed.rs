@@ -168,11 +168,13 @@ async fn gateway(engine: &(String, String), folder: &Path, forever: bool) {
     let handle = gateway.handle();
     let began = std::fs::read_to_string(folder.join("next")).unwrap_or_default();
     let mut number: u64 = began.trim().parse().unwrap_or(0);
-    while forever {
-        std::fs::write(folder.join("next"), (number + 1).to_string()).unwrap();
-        let ask = handle.ask("ada", format!("pay {number}")).principal(Principal::Owner);
-        ask.key(format!("n{number}")).reply().await.unwrap();
-        number += 1;
+    if forever {
+        loop {
+            std::fs::write(folder.join("next"), (number + 1).to_string()).unwrap();
+            let ask = handle.ask("ada", format!("pay {number}")).principal(Principal::Owner);
+            ask.key(format!("n{number}")).reply().await.unwrap();
+            number += 1;
+        }
     }
     gateway.idle().await;
     gateway.shutdown().await.unwrap();

@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 
 use crate::{
     error::ErrorKind,
-    id::{ApprovalId, CallId, OutboundKey, SessionKey, TurnId},
+    id::{ApprovalId, CallId, EventKey, OutboundKey, SessionKey, TurnId},
     provider::Usage,
 };
 
@@ -34,7 +34,10 @@ pub struct Event {
 #[non_exhaustive]
 pub enum EventKind {
     /// A turn began.
-    TurnStarted,
+    TurnStarted {
+        /// The events that it works on; none if it carries out an answer to an ask.
+        keys: Vec<EventKey>,
+    },
     /// The model wrote more of its reply.
     TextDelta {
         /// What it wrote.

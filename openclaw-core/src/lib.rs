@@ -87,12 +87,19 @@
 //!
 //! # Features
 //!
-//! `testing` (off by default): suites, doubles, clock. The guide is part of it.
+//! All are off by default.
+//!
+//! - `protocol`: frames and signatures of the gateway protocol, without I/O.
+//! - `server`: the gateway's doors, a WebSocket and HTTP on one port.
+//! - `client`: a client of a gateway.
+//! - `testing`: suites, doubles, clock. The guide is part of it.
 
 pub mod access;
 pub mod agent;
 pub mod blobs;
 pub mod channel;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod delivery;
 pub mod egress;
 pub mod error;
@@ -111,9 +118,13 @@ pub mod memory;
 pub mod message;
 pub mod plugin;
 pub mod policy;
+#[cfg(feature = "protocol")]
+pub mod protocol;
 pub mod provider;
 pub mod sandbox;
 pub mod secret;
+#[cfg(feature = "server")]
+pub mod server;
 mod session;
 pub mod store;
 #[cfg(feature = "testing")]

@@ -70,9 +70,9 @@ impl Screen {
                 }
                 self.print(text).await
             }
-            EventKind::TurnStarted | EventKind::TextReset | EventKind::ToolStarted { .. } => {
-                self.restart().await
-            }
+            EventKind::TurnStarted { .. }
+            | EventKind::TextReset
+            | EventKind::ToolStarted { .. } => self.restart().await,
             EventKind::TurnEnded { reply, .. } => {
                 match reply {
                     Some(_) => self.streams.push(String::new()),

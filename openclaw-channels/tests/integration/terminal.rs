@@ -199,7 +199,7 @@ async fn an_answer_is_printed_once_while_it_grows() {
     pipes.close().await;
     run_to_end(&pipes, &door, async {
         door.wait_accepted(1).await;
-        door.emit(&session, None, EventKind::TurnStarted);
+        door.emit(&session, None, EventKind::TurnStarted { keys: Vec::new() });
         door.emit(&elsewhere, None, delta("not here"));
         door.emit(&session, None, delta("void"));
         door.emit(&session, None, EventKind::TextReset);

@@ -34,6 +34,7 @@ pub struct Ask {
     key: Option<EventKey>,
     principal: Option<Principal>,
     agent: Option<AgentId>,
+    session: Option<SessionKey>,
     attributes: BTreeMap<String, String>,
     pub(super) format: Option<ResponseFormat>,
 }
@@ -63,6 +64,7 @@ impl Ask {
             key: None,
             principal: None,
             agent: None,
+            session: None,
             attributes: BTreeMap::new(),
             format: None,
         }
@@ -101,6 +103,14 @@ impl Ask {
         self
     }
 
+    /// Asks in this session, whichever conversation it is of. What is answered goes there too.
+    #[cfg(feature = "server")]
+    pub(crate) fn in_session(mut self, session: SessionKey) -> Self {
+        self.agent = Some(session.agent().clone());
+        self.session = Some(session);
+        self
+    }
+
     pub(super) fn retold(mut self, text: String, key: EventKey) -> Self {
         self.content = vec![Content::text(text)];
         self.key = Some(key);
@@ -115,6 +125,7 @@ impl Ask {
             key: self.key.clone(),
             principal: self.principal.clone(),
             agent: self.agent.clone(),
+            session: self.session.clone(),
             attributes: self.attributes.clone(),
             format: self.format.clone(),
         }
@@ -142,8 +153,11 @@ impl Ask {
 
     async fn sent(self) -> Result<SentAsk> {
         let hub = self.hub;
-        let account: AccountId = API_ACCOUNT.parse()?;
-        let place = Conversation::direct(account.clone(), self.peer.as_str());
+        let place = match self.session {
+            Some(session) => session.conversation().clone(),
+            None => Conversation::direct(API_ACCOUNT.parse()?, self.peer.as_str()),
+        };
+        let account: AccountId = place.account.clone();
         let key = match self.key {
             Some(key) => key,
             None => {

@@ -329,3 +329,17 @@ pub(crate) async fn accept_request(
     let answers = admit(hub, vec![judged]).await?;
     answers.into_iter().next().ok_or_else(|| Error::internal("a request got no answer"))
 }
+
+/// Accepts a text of the owner, as a command, in this session; false if a hook refuses it.
+#[cfg(feature = "server")]
+pub(crate) async fn accept_text(
+    hub: &Arc<Hub>,
+    session: SessionKey,
+    key: crate::id::EventKey,
+    text: &str,
+) -> Result<bool> {
+    let sender = crate::message::Sender { id: "owner".into(), name: None };
+    let inbound = Inbound::message(key, session.conversation().clone(), sender, [text.to_owned()]);
+    let admitted = accept_request(hub, session, Principal::Owner, inbound, None).await?;
+    Ok(matches!(admitted, Admitted::Added))
+}

@@ -32,14 +32,14 @@ pub const WEBHOOK_RETRY_SECONDS: u32 = 10;
 /// is lost, and the next start takes it up. [`shutdown`](Self::shutdown) is kinder.
 #[must_use = "a gateway stops when it is dropped"]
 pub struct Gateway {
-    pub(super) hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub>,
 }
 
 /// A part of the application that talks to a gateway. Cheap to clone; does not keep the gateway alive
 /// beyond [`Gateway`]'s end.
 #[derive(Clone)]
 pub struct Handle {
-    pub(super) hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub>,
 }
 
 impl Gateway {

@@ -46,6 +46,12 @@ impl Hub {
         });
     }
 
+    /// The accounts that listen, or have heard all that they ever will.
+    #[cfg(feature = "server")]
+    pub(crate) fn listening_accounts(&self) -> std::collections::BTreeSet<AccountId> {
+        lock(&self.listeners).keys().cloned().collect()
+    }
+
     /// Stops listening on an account, and waits until that is done.
     pub(crate) async fn dismiss(&self, account: &AccountId) {
         let Some(listener) = lock(&self.listeners).remove(account) else { return };

@@ -40,8 +40,12 @@ pub use ingress::Ingress;
 pub use into::{IntoChannel, IntoProvider, IntoStore};
 pub use typed::MAX_REPAIRS;
 
+#[cfg(feature = "server")]
+pub(crate) use commands::parse as parse_command;
 pub(crate) use commands::{Command, approval_token};
 pub(crate) use directory::Directory;
+#[cfg(feature = "server")]
+pub(crate) use door::accept_text;
 pub(crate) use hub::{Hub, LIMITS, Wake};
 #[cfg(feature = "testing")]
 pub(crate) use ingress::Accept;

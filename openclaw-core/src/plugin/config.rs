@@ -92,6 +92,10 @@ pub struct Config {
     pub tool_layers: Vec<ToolLayer>,
     /// Chains of providers. The first chain is what agents think with unless they say otherwise.
     pub fallbacks: Vec<FallbackEntry>,
+    /// The doors for clients. It is the program that opens them.
+    #[cfg(feature = "server")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<crate::server::ServerEntry>,
     #[serde(skip)]
     source: Option<Source>,
 }

@@ -514,7 +514,8 @@ impl Run<'_> {
             attributes,
             format,
         })?;
-        self.emit(EventKind::TurnStarted);
+        let keys = self.session.turn().map(|turn| turn.keys().to_vec()).unwrap_or_default();
+        self.emit(EventKind::TurnStarted { keys });
         Ok(true)
     }
 
@@ -531,7 +532,7 @@ impl Run<'_> {
             attributes,
             format: None,
         })?;
-        self.emit(EventKind::TurnStarted);
+        self.emit(EventKind::TurnStarted { keys: Vec::new() });
         Ok(())
     }
 

@@ -34,13 +34,11 @@ fn siblings_depend_on_core_and_never_on_one_another() {
 
 #[test]
 fn core_holds_no_client_and_no_database() {
-    // `testing` alone brings hyper, for fake services.
+    // `testing` brings hyper, for fake services; `server` axum and TLS.
     for (features, banned) in [
-        ([].as_slice(), ["hyper", "hyper-util"].as_slice()),
-        (
-            &["--all-features"],
-            &["reqwest", "rusqlite", "axum", "rustls", "native-tls", "openclaw-memory"],
-        ),
+        ([].as_slice(), ["hyper", "hyper-util", "axum", "rustls", "ed25519-dalek"].as_slice()),
+        (&["--features", "testing"], &["axum", "rustls", "tokio-websockets"]),
+        (&["--all-features"], &["reqwest", "rusqlite", "native-tls", "openclaw-memory"]),
     ] {
         let tree = tree("openclaw-core", features);
         for banned in banned {

@@ -17,6 +17,7 @@ mod plugins;
 mod provider_suite;
 mod replay;
 mod sandbox_suite;
+mod server;
 mod simulation;
 mod store_suite;
 mod tool_suite;

@@ -87,6 +87,11 @@ impl OnnxEmbedder {
             unknown: special("[UNK]")?,
         };
         let file = read("model.onnx")?;
+        // Every writer begins with the version of the format, field 1. What begins otherwise can keep
+        // the parser busy for ever.
+        if file.first() != Some(&0x08) {
+            return Err(invalid("model.onnx is no ONNX model"));
+        }
         let digest: String = Sha256::digest(&file).iter().map(|b| format!("{b:02x}")).collect();
         let network = Network::load(file)?;
         let cores = thread::available_parallelism().map_or(1, usize::from);

@@ -412,8 +412,8 @@ mod tests {
             dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
         };
         let mut hits = 0;
-        for n in 0..10 {
-            let query = near(&mut seed, &centres[n]);
+        for centre in centres.iter().take(10) {
+            let query = near(&mut seed, centre);
             let mut exact: Vec<(usize, f32)> =
                 all.iter().map(|v| cosine(&query, v)).enumerate().collect();
             exact.sort_by(|a, b| b.1.total_cmp(&a.1));

@@ -40,7 +40,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         mpsc::{self, Sender},
     },
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use openclaw_core::{
@@ -83,6 +83,8 @@ struct Shared {
     clock: Arc<dyn Clock>,
     /// The one that is open.
     memory: Mutex<Weak<memory::Inner>>,
+    /// The thread that makes checkpoints; it ends with the writer.
+    checkpoints: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// How to open a [`Sqlite`].
@@ -185,7 +187,7 @@ impl Builder {
         let (checkpoint, wanted) = mpsc::sync_channel(1);
         let checkpointing = writer::Checkpointing::default();
         let (beside, alone) = (path.clone(), Arc::clone(&checkpointing));
-        thread::Builder::new()
+        let checkpoints = thread::Builder::new()
             .name("sqlite-checkpoint".into())
             .spawn(move || writer::checkpoints(&beside, &wanted, &alone))
             .kind(ErrorKind::Unavailable)?;
@@ -206,8 +208,9 @@ impl Builder {
                 .kind(ErrorKind::Unavailable)?;
         }
         let readers = Readers::start(&path, self.readers)?;
-        let memory = Mutex::default();
-        let shared = Shared { path, jobs, readers, leases, checked, blobs, clock, memory };
+        let (memory, checkpoints) = (Mutex::default(), Mutex::new(Some(checkpoints)));
+        let shared =
+            Shared { path, jobs, readers, leases, checked, blobs, clock, memory, checkpoints };
         Ok((Sqlite(Arc::new(shared)), writer))
     }
 }
@@ -256,17 +259,34 @@ impl Sqlite {
     /// # Errors
     /// None at present; what could not be written is logged, and found when the file is opened.
     pub async fn close(self) -> Result<()> {
-        let (answer, answered) = oneshot::channel();
         self.0.readers.stop();
         let memory = self.0.memory.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        if let Some(memory) = memory {
+        if let Some(memory) = &memory {
             memory.close();
         }
+        // The last connection that is closed empties the log, and one that only reads cannot.
+        let shared = Arc::clone(&self.0);
+        blocking(move || {
+            shared.readers.join();
+            if let Some(memory) = memory {
+                memory.join();
+            }
+            Ok(())
+        })
+        .await?;
+        let (answer, answered) = oneshot::channel();
         if self.0.jobs.send(Job::Stop(answer)).is_ok() {
             // An error means that it ended before: another clone closed it.
             let _ = answered.await;
         }
-        Ok(())
+        blocking(move || {
+            let checkpoints = &self.0.checkpoints;
+            let thread = checkpoints.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // A thread that panicked is gone as well.
+            let _ = thread.map(JoinHandle::join);
+            Ok(())
+        })
+        .await
     }
 
     /// Checks the whole file: SQLite's `integrity_check`, and what must hold between rows. Reads

@@ -3,10 +3,11 @@
 use std::{
     path::Path,
     sync::{
+        Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
         mpsc::{self, Receiver, Sender},
     },
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use openclaw_core::{ErrorKind, Result, error::ResultExt as _};
@@ -28,21 +29,24 @@ pub(super) struct Readers {
     /// that takes it and the one that waits in its place.
     queues: Vec<Sender<Job>>,
     turn: AtomicUsize,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Readers {
     pub(super) fn start(path: &Path, threads: usize) -> Result<Self> {
         let mut queues = Vec::with_capacity(threads);
+        let mut handles = Vec::with_capacity(threads);
         for _ in 0..threads {
             let conn = open::reader(path)?;
             let (jobs, queue) = mpsc::channel();
-            thread::Builder::new()
+            let thread = thread::Builder::new()
                 .name("sqlite-reader".into())
                 .spawn(move || serve(&conn, &queue))
                 .kind(ErrorKind::Unavailable)?;
             queues.push(jobs);
+            handles.push(thread);
         }
-        Ok(Self { queues, turn: AtomicUsize::new(0) })
+        Ok(Self { queues, turn: AtomicUsize::new(0), threads: Mutex::new(handles) })
     }
 
     pub(super) async fn read<T: Send + 'static>(
@@ -65,6 +69,16 @@ impl Readers {
         for queue in &self.queues {
             // Threads that are gone need not be told.
             let _ = queue.send(Job::Stop);
+        }
+    }
+
+    /// Waits until the threads that were stopped have closed their connections; blocks.
+    pub(super) fn join(&self) {
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // A reader that panicked is gone as well.
+            let _ = thread.join();
         }
     }
 }

@@ -142,7 +142,7 @@ async fn two_at_once(mode: QueueMode) -> Vec<usize> {
     // A stream is there as soon as the ask is accepted.
     let first = owner(&handle, "first").stream().await.unwrap();
     while let Some(Next::Event(event)) = events.next().await {
-        if matches!(event.kind, EventKind::TurnStarted) {
+        if matches!(event.kind, EventKind::TurnStarted { .. }) {
             break;
         }
     }

@@ -36,7 +36,7 @@ impl Busy {
         let mut events = gateway.handle().subscribe();
         chat.person("me").send("first");
         while let Some(Next::Event(event)) = events.next().await {
-            if matches!(event.kind, EventKind::TurnStarted) {
+            if matches!(event.kind, EventKind::TurnStarted { .. }) {
                 break;
             }
         }

@@ -110,6 +110,11 @@ impl Inner {
         self.news.notify_one();
     }
 
+    /// Waits until its connections are closed; blocks.
+    pub(super) fn join(&self) {
+        self.readers.join();
+    }
+
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
     }

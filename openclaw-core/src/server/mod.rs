@@ -1,0 +1,64 @@
+//! The gateway's doors: a WebSocket for clients, and HTTP, on one port.
+//!
+//! [`router`] is an [`axum::Router`] for an application that serves HTTP already; nest it where you
+//! like. [`serve`] listens by itself, and sets the limits that only a listener can set: on headers, on
+//! connections, on slow clients.
+//!
+//! # Who is let in
+//!
+//! Everybody proves who they are by [`Auth`]'s means, wherever they come from: that a request comes
+//! from this machine is no credential. What a connection may do is what it asked for and its
+//! credential was granted, both. Browsers are let in from the gateway's own origin and from those that
+//! the application names; a request for a host that is not the gateway's is refused, so that no web
+//! page reaches it by a name that points here.
+//!
+//! # Routes
+//!
+//! Each HTTP route and each method of the protocol has an entry in one table, which says who may use
+//! it; there is no other way to add one. [`http_routes`] and [`methods`] show them.
+
+mod admission;
+mod auth;
+mod body;
+mod caller;
+mod config;
+mod connection;
+mod devices;
+mod entry;
+mod events;
+mod guard;
+mod health;
+mod keys;
+mod listen;
+mod lockout;
+mod methods;
+mod routes;
+mod runs;
+mod socket;
+mod state;
+mod tls;
+mod webhooks;
+
+pub use auth::Auth;
+pub use config::{Limits, ServerConfig};
+pub use devices::{DEVICE_REQUEST_TTL, MAX_DEVICE_REQUESTS};
+pub use entry::{AuthEntry, DEFAULT_ADDRESS, ServerEntry, TlsEntry, read_key};
+pub use listen::{Serving, serve};
+pub use lockout::Lockout;
+pub use methods::{MethodInfo, Need, methods};
+pub use routes::{Access, RouteInfo, http_routes};
+pub use tls::TlsIdentity;
+
+use crate::{error::Result, gateway::Handle};
+
+/// The doors of the gateway behind `handle`, to be served or nested by the application.
+///
+/// The application's server should tell the address of each peer, by
+/// `into_make_service_with_connect_info::<SocketAddr>()`: without it, nobody counts as coming from
+/// this machine, and all share one lockout.
+///
+/// # Errors
+/// The configuration cannot be used, or the store cannot be read.
+pub async fn router(handle: Handle, config: ServerConfig) -> Result<axum::Router> {
+    Ok(routes::router(state::Server::start(handle, config).await?))
+}
