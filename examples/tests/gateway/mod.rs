@@ -2,5 +2,6 @@
 
 mod check;
 mod clients;
+mod documents;
 mod life;
 mod world;
