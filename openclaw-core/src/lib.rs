@@ -79,6 +79,7 @@
 //! - [Channels](guide::channels)
 //! - [Providers, layers, hooks](guide::providers)
 //! - [Stores](guide::stores)
+//! - [Memory](guide::memory): what an agent remembers, and how it is recalled
 //! - [Agents and routing](guide::agents_and_routing)
 //! - [Configuration](guide::configuration): plugins by name, from a JSON file
 //! - [Durability and recovery](guide::durability): what is promised, and what is not

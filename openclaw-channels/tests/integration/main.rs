@@ -14,3 +14,5 @@ mod telegram_emulator;
 mod telegram_emulator_peers;
 mod telegram_emulator_process;
 mod terminal;
+#[cfg(unix)]
+mod typed;

@@ -33,6 +33,40 @@ fn siblings_depend_on_core_and_never_on_one_another() {
 }
 
 #[test]
+fn the_turn_knows_no_runtime_and_no_store_but_the_shape_of_its_rows() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/turn");
+    let mut folders = vec![std::path::PathBuf::from(folder)];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            files += 1;
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let code = code.collect::<Vec<_>>().join("\n");
+            for foreign in [
+                "tokio",
+                "async ",
+                ".await",
+                "crate::gateway",
+                "crate::session",
+                "std::fs",
+                "std::net",
+            ] {
+                assert!(!code.contains(foreign), "{} has {foreign}", path.display());
+            }
+            let rows = code.replace("store::InputId", "").replace("store::LogRow", "");
+            assert!(!rows.contains("store::"), "{} uses a store", path.display());
+        }
+    }
+    assert!(files >= 5, "{files}");
+}
+
+#[test]
 fn core_holds_no_client_and_no_database() {
     // `testing` brings hyper, for fake services; `server` axum and TLS.
     for (features, banned) in [

@@ -13,6 +13,7 @@ mod hostile;
 mod limits;
 mod means;
 mod media;
+mod prompts;
 mod restarts;
 mod sandboxed;
 mod tools;

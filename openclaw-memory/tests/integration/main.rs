@@ -19,6 +19,7 @@ mod embed;
 mod embed_onnx;
 mod flush;
 mod full;
+mod hostile;
 mod measure;
 mod memory;
 mod opening;

@@ -7,7 +7,7 @@ use openclaw_core::{
     channel::{Delivery, TextLimit, TextUnit},
     delivery::Preview,
     event::{EventKind, Next},
-    gateway::{Binding, MAX_PENDING_PAIRINGS, MAX_SESSION_PENDING, PAIRING_CODE_CHARS},
+    gateway::{Binding, MAX_SESSION_PENDING},
     label::Confidentiality,
     message::{Inbound, Sender},
     provider::ChatMessage,
@@ -56,7 +56,7 @@ async fn a_stranger_is_paired_by_a_code() {
     assert!(bob.say("let me in").await.is_err());
     let told = chat.next_message(bob.conversation()).await.text();
     let request = gateway.handle().pairings().pop().unwrap();
-    assert_eq!(request.code.len(), PAIRING_CODE_CHARS);
+    assert_eq!(request.code.len(), 8);
     assert!(told.contains(&request.code), "{told}");
     assert!(chat.next_message(ada.conversation()).await.text().contains("bob"));
     // Nothing of a stranger is kept, and the code is given once.
@@ -73,16 +73,27 @@ async fn a_stranger_is_paired_by_a_code() {
 
 #[tokio::test]
 async fn pairing_codes_end_and_few_may_wait() {
-    let chat = messenger("chat:main");
+    let (chat, other) = (messenger("chat:main"), messenger("chat:other"));
     let clock = TestClock::new();
-    let gateway =
-        on(&chat, &echo()).owner("chat", "ada").clock(clock.clone()).start().await.unwrap();
-    for stranger in ["b", "c", "d", "e", "f"] {
-        assert!(chat.person(stranger).say("hi").await.is_err());
+    let gateway = on(&chat, &echo())
+        .channel(other.clone())
+        .owner("chat", "ada")
+        .clock(clock.clone())
+        .start()
+        .await
+        .unwrap();
+    for account in [&chat, &other] {
+        for stranger in ["b", "c", "d", "e", "f"] {
+            assert!(account.person(stranger).say("hi").await.is_err());
+        }
     }
-    assert_eq!(gateway.handle().pairings().len(), MAX_PENDING_PAIRINGS);
+    assert_eq!(gateway.handle().pairings().len(), 3 + 3, "three an account");
     let code = gateway.handle().pairings()[0].code.clone();
-    clock.advance(std::time::Duration::from_secs(3601));
+    // A clock that goes back gives no code more time than its hour, nor takes one away.
+    clock.advance(std::time::Duration::from_secs(3_000));
+    clock.set_back(std::time::Duration::from_secs(3_000));
+    assert_eq!(gateway.handle().pairings().len(), 6);
+    clock.advance(std::time::Duration::from_secs(3_601));
     assert!(gateway.handle().pairings().is_empty());
     assert!(gateway.handle().approve_pairing(&code).await.is_err());
     // Room again for others.
@@ -141,6 +152,56 @@ async fn bindings_and_the_owners_choice_pick_the_agent() {
     let gateway = make().start().await.unwrap();
     assert_eq!(ada.say("who?").await.unwrap(), "I am play.");
     assert_eq!(gateway.handle().agents(), [AgentId::new("main"), "play".into(), "work".into()]);
+}
+
+#[tokio::test]
+async fn the_most_specific_binding_picks_the_agent() {
+    let (main, other) = (messenger("chat:main"), messenger("chat:other"));
+    let mail = messenger("mail:main");
+    let script = Scripted::from_fn(|request| {
+        Ok(Step::text(request.system.lines().next().unwrap_or("").to_owned()))
+    });
+    let names = ["all", "channel", "account", "guild", "peer", "thread"];
+    let open = |builder: GatewayBuilder, account: &str| {
+        builder.access(account.parse().unwrap(), Access::open().group("g").group("h"))
+    };
+    let builder = ["chat:main", "chat:other", "mail:main"]
+        .into_iter()
+        .fold(builder(&script, &InMemory::new()), open);
+    let builder = names
+        .into_iter()
+        .fold(builder, |builder, name| builder.agent(Agent::new(name).persona(name)));
+    let _gateway = builder
+        .channel(main.clone())
+        .channel(other.clone())
+        .channel(mail.clone())
+        .bind(Binding::to("all"))
+        .bind(Binding::to("channel").channel("chat"))
+        .bind(Binding::to("account").account("chat:main".parse().unwrap()))
+        .bind(Binding::to("guild").attribute("guild", "1"))
+        .bind(Binding::to("peer").peer("g"))
+        .bind(Binding::to("thread").peer("g").thread("7"))
+        .start()
+        .await
+        .unwrap();
+    let bob = Sender { id: "bob".into(), name: None };
+    let group = |peer| Conversation::group("chat:main".parse().unwrap(), peer);
+    let table = [
+        (&main, group("g").in_thread("7"), "thread"),
+        (&main, group("g").in_thread("8"), "peer"),
+        (&main, group("h"), "account"),
+        (&other, Conversation::direct("chat:other".parse().unwrap(), "bob"), "channel"),
+        (&mail, Conversation::direct("mail:main".parse().unwrap(), "bob"), "all"),
+    ];
+    for (chat, place, agent) in table {
+        let said = chat.speaker(bob.clone(), place.clone()).say("who?").await.unwrap();
+        assert_eq!(said, agent, "{place}");
+    }
+    let key = EventKey::message("h", "of a guild");
+    let mut inbound = Inbound::message(key, group("h"), bob, ["who?"]).mentioning_us();
+    inbound.attributes.insert("guild".to_owned(), "1".to_owned());
+    main.send(inbound);
+    assert_eq!(main.next_message(&group("h")).await.text(), "guild");
 }
 
 #[tokio::test]

@@ -102,6 +102,23 @@ async fn later_changes_and_reactions_are_told() {
 }
 
 #[tokio::test]
+async fn what_arrives_out_of_order_is_read_as_it_came_and_once() {
+    let busy = Busy::new().await;
+    busy.send("8", InboundKind::Message, "the second");
+    busy.send("7", InboundKind::Edit { of: of("7") }, "the first, put right");
+    busy.send("7", InboundKind::Message, "the first");
+    busy.send("8", InboundKind::Message, "the second");
+    let read = busy.last_request().await;
+    let at = |text: &str| {
+        assert_eq!(read.matches(text).count(), 1, "{text}: {read}");
+        read.find(text).unwrap()
+    };
+    // What an edit is of may have been read long ago: it is told, and takes nothing away.
+    assert!(at("the second") < at("edits the earlier message 7"), "{read}");
+    assert!(at("the first, put right") < at("\"the first\""), "{read}");
+}
+
+#[tokio::test]
 async fn what_somebody_quotes_is_not_their_word() {
     let (chat, script) = (Loopback::new(), Scripted::replies(["ok"]));
     let _gateway = Gateway::builder()

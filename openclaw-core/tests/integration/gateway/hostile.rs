@@ -271,6 +271,17 @@ async fn untrusted_text_gets_nothing_done_after_a_compaction() {
         }
     }
     assert!(compacted >= names.len(), "only {compacted} histories were summed up");
+    gateway.shutdown().await.unwrap();
+
+    // A summary is all that the next process knows of the page.
+    let before = ran.lock().unwrap().len();
+    let gateway = with_tools(&hostile(), &store, every_tool(&ran), &page).start().await.unwrap();
+    let handle = gateway.handle();
+    for (index, name) in names.iter().enumerate() {
+        say(&handle, &format!("owner{index}"), &format!("again {name}")).await;
+    }
+    nothing_guarded_ran(&ran, "after a compaction and a restart");
+    assert!(ran.lock().unwrap().len() > before, "harmless calls go on after a restart");
 }
 
 #[derive(Clone, serde::Deserialize)]

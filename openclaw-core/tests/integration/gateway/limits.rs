@@ -63,7 +63,9 @@ async fn time_is_a_limit_too() {
     let limits = Limits { seconds: 5, ..Limits::default() };
     let gateway =
         builder(&script, &store).agent(Agent::new("main").limits(limits)).start().await.unwrap();
-    assert_eq!(ask(&gateway.handle(), "go").await.outcome, Outcome::TooLong);
+    let reply = ask(&gateway.handle(), "go").await;
+    assert_eq!(reply.outcome, Outcome::TooLong);
+    assert!(reply.text.contains("took longer"), "{}", reply.text);
     assert_eq!(ask(&gateway.handle(), "again").await.text, "fresh");
 }
 

@@ -1,5 +1,6 @@
 //! The JSON Schema of the file.
 
+use openclaw_core::plugin::Registry;
 use serde_json::{Value, json};
 
 use super::{World, registry};
@@ -22,4 +23,25 @@ fn each_plugin_is_in_the_schema_with_its_configuration() {
     for name in references {
         assert!(schema["$defs"].get(name).is_some(), "{name} is referred to and not defined");
     }
+}
+
+/// The guide says of each part of the builder whether a file can say it, too.
+#[test]
+fn the_guide_says_what_only_code_can_say() {
+    let read = |path: &str| {
+        std::fs::read_to_string(format!("{}/src/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    };
+    let (builder, guide) = (read("gateway/builder.rs"), read("guide/configuration.md"));
+    let methods = builder.split("    pub fn ").skip(1);
+    let methods: Vec<&str> = methods.map(|rest| rest.split(['(', '<']).next().unwrap()).collect();
+    assert!(methods.len() >= 25, "{methods:?}");
+    // The first makes the builder, the others are the way to the file.
+    let others = methods.iter().filter(|name| !["new", "config", "config_str"].contains(name));
+    let untold: Vec<_> = others.filter(|name| !guide.contains(&format!("`.{name}("))).collect();
+    assert!(untold.is_empty(), "the guide says nothing of {untold:?}");
+    let schema = Registry::new().schema();
+    let keys = schema["properties"].as_object().unwrap().keys();
+    let untold: Vec<&String> =
+        keys.filter(|key| !guide.contains(&format!("| `{key}` |"))).collect();
+    assert!(untold.is_empty(), "the guide's table lacks {untold:?}");
 }

@@ -63,7 +63,7 @@ pub(super) struct World {
     pub(super) acknowledged: BTreeMap<String, u64>,
     pub(super) shown: BTreeMap<(String, String), Vec<Shown>>,
     pub(super) deeds: Vec<Deed>,
-    pub(super) doubtful: BTreeSet<String>,
+    pub(super) doubtful: BTreeMap<String, usize>,
     /// What the calls were about that a life left begun and not ended.
     pub(super) cut_off: BTreeSet<String>,
     pub(super) story: Story,
@@ -87,7 +87,7 @@ impl World {
             acknowledged: BTreeMap::new(),
             shown: BTreeMap::new(),
             deeds: Vec::new(),
-            doubtful: BTreeSet::new(),
+            doubtful: BTreeMap::new(),
             cut_off: BTreeSet::new(),
             story,
             listener,
@@ -280,7 +280,7 @@ impl World {
             }
             Request::Gate { name } => answer(to, &Story::is_open(self, &name)),
             Request::Doubtful { key } => {
-                self.doubtful.insert(key);
+                *self.doubtful.entry(key).or_default() += 1;
                 answer(to, &());
             }
             Request::State { .. } => answer(to, &true),
