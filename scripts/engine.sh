@@ -4,7 +4,7 @@
 # It has its own socket, data and network-free configuration, so that a machine's engine is neither needed
 # nor touched. Starting one needs root and the kernel's control groups.
 
-engine_folder=$cache/engine
+engine_folder=$(realpath -m "$cache/engine") # runc takes no folder behind a link
 engine_pid=''
 
 install_engine() {

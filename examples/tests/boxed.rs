@@ -32,20 +32,25 @@ mod boxed_plugin;
 mod code_interpreter;
 
 /// The engine's socket and an image in it, or a skip that is told.
-fn engine(test: &str) -> Option<(String, String)> {
+pub(crate) fn engine(test: &str) -> Option<(String, String)> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     if let (Some(socket), Some(image)) =
         (variable("OPENCLAW_PEER_DOCKER"), variable("OPENCLAW_PEER_IMAGE"))
     {
         return Some((socket, image));
     }
-    let line = format!("SKIPPED: {test}: OPENCLAW_PEER_DOCKER and OPENCLAW_PEER_IMAGE are not set");
+    skip(test, "OPENCLAW_PEER_DOCKER and OPENCLAW_PEER_IMAGE are not set");
+    None
+}
+
+/// Says that a test did not run, and why.
+pub(crate) fn skip(test: &str, reason: &str) {
+    let line = format!("SKIPPED: {test}: {reason}");
     eprintln!("{line}");
     if let Some(path) = std::env::var_os("OPENCLAW_SKIPS") {
         let mut file = std::fs::File::options().create(true).append(true).open(path).unwrap();
         writeln!(file, "{line}").unwrap();
     }
-    None
 }
 
 fn builder((socket, image): &(String, String)) -> DockerBuilder {

@@ -1,5 +1,6 @@
 //! The daemon, as a process between an emulated Telegram and a fake of a model service.
 
+mod boxes;
 mod check;
 mod clients;
 mod documents;

@@ -186,8 +186,10 @@ fn say(request: &Request<Bytes>, asked: &Mutex<Vec<Value>>) -> Answer {
     let messages = body["messages"].as_array().unwrap();
     let system = messages[0]["content"].as_str().unwrap().to_owned();
     let count = messages.iter().filter(|message| message["role"] == "user").count();
+    let tried = tried(messages.last().unwrap());
     asked.lock().unwrap().push(body);
     let text = format!("answer {count}, {}", if system.contains("kind") { "dear" } else { "so" });
+    let (delta, finish) = tried.unwrap_or((json!({"content": text}), "stop"));
     let chunk = |delta: Value, finish: Value| {
         let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
         format!(
@@ -195,10 +197,20 @@ fn say(request: &Request<Bytes>, asked: &Mutex<Vec<Value>>) -> Answer {
             json!({"id": "1", "object": "chat.completion.chunk", "choices": [choice]})
         )
     };
-    let events = [
-        chunk(json!({"content": text}), Value::Null),
-        chunk(json!({}), "stop".into()),
-        "data: [DONE]\n\n".to_owned(),
-    ];
+    let events =
+        [chunk(delta, Value::Null), chunk(json!({}), finish.into()), "data: [DONE]\n\n".to_owned()];
     answer(200, "text/event-stream", events.concat())
+}
+
+/// To "run: …" a call of the tool that runs scripts, and to its result what that says.
+fn tried(last: &Value) -> Option<(Value, &'static str)> {
+    let content = last["content"].to_string();
+    if last["role"] == "tool" {
+        return Some((json!({"content": format!("it says {content}")}), "stop"));
+    }
+    let (_, script) = content.split_once("run: ")?;
+    let arguments = json!({"script": script.split('"').next()}).to_string();
+    let function = json!({"name": "shell", "arguments": arguments});
+    let call = json!({"index": 0, "id": "call-1", "type": "function", "function": function});
+    Some((json!({"tool_calls": [call]}), "tool_calls"))
 }

@@ -1,4 +1,4 @@
-//! The contract of sandboxes.
+//! The contract of sandboxes, under both kernels that a box may have.
 
 use std::{
     net::SocketAddr,
@@ -10,23 +10,31 @@ use openclaw_core::{
     sandbox::{Command, Lease, Sandbox},
     testing::sandbox::{Probe, SandboxFixture, suite},
 };
-use openclaw_tools::sandbox::docker::doctor::Examination;
+use openclaw_tools::sandbox::docker::{Gvisor, doctor::Examination};
 
-use crate::engine::{Engine, engine};
+use crate::engine::{Engine, engine, exec, skip};
 
 /// Sandboxes that live on runtimes of their own, so that one can be killed: then nothing of it runs any
 /// more and its connections close, as with a process.
 struct Fixture {
     engine: Engine,
     docker: bollard::Docker,
+    gvisor: Gvisor,
     processes: Mutex<Vec<(Arc<dyn Sandbox>, tokio::runtime::Runtime)>>,
 }
 
 impl Fixture {
-    async fn new(engine: Engine) -> Self {
+    async fn new(engine: Engine, gvisor: Gvisor) -> Self {
         let docker = engine.docker().negotiate_version().await.unwrap();
-        Self { engine, docker, processes: Mutex::default() }
+        Self { engine, docker, gvisor, processes: Mutex::default() }
     }
+}
+
+/// The lease as this suite has it: another one runs beside it on the same engine.
+fn own(lease: &Lease, gvisor: Gvisor) -> Lease {
+    let mut lease = lease.clone();
+    lease.id.push_str(if gvisor == Gvisor::Require { "-gvisor" } else { "-runc" });
+    lease
 }
 
 impl Drop for Fixture {
@@ -63,9 +71,11 @@ impl SandboxFixture for Fixture {
     async fn open(&self) -> Result<Arc<dyn Sandbox>> {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
-        let builder = self.engine.builder().warm(0).namespace("suite").examine(Examination::No);
+        let builder = self.engine.builder().warm(0).examine(Examination::No).gvisor(self.gvisor);
+        let builder = builder.namespace(format!("suite {:?}", self.gvisor));
         let sandbox = runtime.spawn(builder.start()).await.unwrap()?;
-        let sandbox: Arc<dyn Sandbox> = Arc::new(OnRuntime(sandbox, runtime.handle().clone()));
+        let sandbox: Arc<dyn Sandbox> =
+            Arc::new(OnRuntime(sandbox, runtime.handle().clone(), self.gvisor));
         self.processes.lock().unwrap().push((Arc::clone(&sandbox), runtime));
         Ok(sandbox)
     }
@@ -106,7 +116,12 @@ impl SandboxFixture for Fixture {
     }
 
     async fn processes(&self, lease: &Lease) -> Option<usize> {
-        let name = format!("openclaw-{}", lease.id);
+        let name = format!("openclaw-{}", own(lease, self.gvisor).id);
+        if self.gvisor == Gvisor::Require {
+            // The host sees none of them. The first one and this shell do not count.
+            let said = exec(&self.docker, &name, &["sh", "-c", "set -- /proc/[0-9]*; echo $#"]);
+            return Some(said.await.trim().parse().map_or(0, |seen: usize| seen.saturating_sub(2)));
+        }
         let Ok(top) = self.docker.top_processes(&name, None).await else { return Some(0) };
         // The first one keeps the box; it does not count.
         Some(top.processes.map_or(0, |them| them.len()).saturating_sub(1))
@@ -114,7 +129,7 @@ impl SandboxFixture for Fixture {
 }
 
 /// A sandbox that does everything on its own runtime.
-struct OnRuntime(openclaw_tools::sandbox::docker::DockerSandbox, tokio::runtime::Handle);
+struct OnRuntime(openclaw_tools::sandbox::docker::DockerSandbox, tokio::runtime::Handle, Gvisor);
 
 impl OnRuntime {
     async fn on<T: Send + 'static>(
@@ -138,7 +153,7 @@ impl Sandbox for OnRuntime {
         lease: &Lease,
         command: &Command,
     ) -> Result<openclaw_core::sandbox::CommandStream> {
-        let (it, lease, command) = (self.0.clone(), lease.clone(), command.clone());
+        let (it, lease, command) = (self.0.clone(), own(lease, self.2), command.clone());
         self.on(async move { it.run(&lease, &command).await }).await
     }
 
@@ -148,7 +163,7 @@ impl Sandbox for OnRuntime {
         path: &openclaw_core::sandbox::SandboxPath,
         bytes: openclaw_core::bytes::Bytes,
     ) -> Result<()> {
-        let (it, lease, path) = (self.0.clone(), lease.clone(), path.clone());
+        let (it, lease, path) = (self.0.clone(), own(lease, self.2), path.clone());
         self.on(async move { it.write(&lease, &path, bytes).await }).await
     }
 
@@ -158,12 +173,12 @@ impl Sandbox for OnRuntime {
         path: &openclaw_core::sandbox::SandboxPath,
         max_bytes: u64,
     ) -> Result<openclaw_core::bytes::Bytes> {
-        let (it, lease, path) = (self.0.clone(), lease.clone(), path.clone());
+        let (it, lease, path) = (self.0.clone(), own(lease, self.2), path.clone());
         self.on(async move { it.read(&lease, &path, max_bytes).await }).await
     }
 
     async fn reap(&self, lease: &Lease) -> Result<()> {
-        let (it, lease) = (self.0.clone(), lease.clone());
+        let (it, lease) = (self.0.clone(), own(lease, self.2));
         self.on(async move { it.reap(&lease).await }).await
     }
 
@@ -173,8 +188,22 @@ impl Sandbox for OnRuntime {
     }
 }
 
+async fn keeps_the_contract(test: &str, gvisor: Gvisor) {
+    let Some(engine) = engine(test) else { return };
+    let report = suite(test, Fixture::new(engine, gvisor).await).run().await;
+    println!("{report}");
+    for (case, why) in report.skipped() {
+        skip(&format!("{test}::{case}"), why);
+    }
+    assert_eq!(report.failed().collect::<Vec<_>>(), Vec::<&str>::new(), "{report}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_the_contract_of_sandboxes() {
-    let Some(engine) = engine("sandbox_contract") else { return };
-    suite("docker", Fixture::new(engine).await).assert().await;
+    keeps_the_contract("sandbox_contract", Gvisor::No).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keeps_the_contract_of_sandboxes_under_gvisor() {
+    keeps_the_contract("sandbox_contract_gvisor", Gvisor::Require).await;
 }

@@ -19,7 +19,15 @@ use openclaw_tools::sandbox::docker::{
 
 use crate::engine::{Engine, engine, skip};
 
-const PROBES: &str = include_str!("../../src/sandbox/docker/doctor/probes.py");
+const PROBES: &str = concat!(
+    include_str!("../../src/sandbox/docker/doctor/probes/start.py"),
+    include_str!("../../src/sandbox/docker/doctor/probes/calls.py"),
+    include_str!("../../src/sandbox/docker/doctor/probes/files.py"),
+    include_str!("../../src/sandbox/docker/doctor/probes/kernel.py"),
+    include_str!("../../src/sandbox/docker/doctor/probes/network.py"),
+    include_str!("../../src/sandbox/docker/doctor/probes/bombs.py"),
+    include_str!("../../src/sandbox/docker/doctor/probes/end.py"),
+);
 
 async fn finds_nothing_open(test: &str, engine: Engine, gvisor: Gvisor, at_least: usize) {
     let sandbox =

@@ -9,6 +9,8 @@
 
 use std::{env, fs, io::Write as _};
 
+use bollard::exec::StartExecResults;
+use futures_util::StreamExt as _;
 use openclaw_tools::sandbox::docker::{DockerBuilder, DockerSandbox};
 
 /// An engine, and an image in it.
@@ -48,4 +50,23 @@ impl Engine {
     pub(crate) fn docker(&self) -> bollard::Docker {
         bollard::Docker::connect_with_unix(&self.socket, 60, bollard::API_DEFAULT_VERSION).unwrap()
     }
+}
+
+/// What a program says that runs in a container, past the sandbox; nothing if there is no such container.
+pub(crate) async fn exec(docker: &bollard::Docker, container: &str, argv: &[&str]) -> String {
+    let options = bollard::exec::CreateExecOptions {
+        attach_stdout: Some(true),
+        cmd: Some(argv.to_vec()),
+        ..Default::default()
+    };
+    let Ok(made) = docker.create_exec(container, options).await else { return String::new() };
+    let mut said = Vec::new();
+    if let Ok(StartExecResults::Attached { mut output, .. }) =
+        docker.start_exec(&made.id, None).await
+    {
+        while let Some(Ok(more)) = output.next().await {
+            said.extend_from_slice(&more.into_bytes());
+        }
+    }
+    String::from_utf8_lossy(&said).into_owned()
 }

@@ -36,6 +36,7 @@ impl Own {
             .args(["--pidfile", &path("pid"), "--config-file", &path("none.json")])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
+            .kill_on_drop(true)
             .spawn()
             .unwrap()
     }
@@ -93,6 +94,12 @@ impl Own {
         let pid = self.child.id().unwrap().to_string();
         signal("-TERM", &pid).await;
         self.child.wait().await.unwrap();
+        // What the killed one had mounted is in the way of removing the folder.
+        for name in ["exec/netns/default", "data"] {
+            let mut umount = tokio::process::Command::new("umount");
+            umount.arg(self.folder.path().join(name)).stderr(Stdio::null());
+            umount.status().await.unwrap();
+        }
     }
 }
 

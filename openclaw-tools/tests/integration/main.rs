@@ -13,6 +13,7 @@ mod conformance;
 mod doctor;
 mod engine;
 mod engine_killed;
+mod entries;
 mod hostile;
 mod no_processes;
 mod paths;

@@ -113,6 +113,10 @@ mod tests {
             (json!({ "images": { "a": id("1") }, "warm": 1000 }), "warm: at most 64"),
             (json!({ "images": { "a": id("1") }, "limits": { "memory": "1mb" } }), "at least"),
             (
+                json!({ "images": { "a": id("1") }, "gvisor": "require", "limits": { "pids": 64 } }),
+                "cannot enforce a limit on pids",
+            ),
+            (
                 json!({ "images": { "a": id("1") }, "limits": { "memory": "64mb", "disk": "1gb" } }),
                 "keeps files in memory",
             ),

@@ -1,6 +1,10 @@
 //! Commands in a box.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bollard::{
     container::LogOutput,
@@ -51,8 +55,11 @@ exec env -i "$@"
 const AFTER: Duration = Duration::from_secs(10);
 /// How long the engine may take to say that memory ran out.
 const OOM_PATIENCE: Duration = Duration::from_millis(400);
-/// The code of a process that was ended by SIGKILL.
-const KILLED: i32 = 137;
+/// And how long, to say it again.
+const OOM_MORE: Duration = Duration::from_millis(5);
+const NANOS: i64 = 1_000_000_000;
+/// The codes of a process that was ended by SIGKILL, and of one under gVisor that was ended with its box.
+const KILLED: [i32; 2] = [137, 128];
 
 /// A process that was started.
 pub(super) struct Started {
@@ -112,18 +119,22 @@ pub(super) fn attend(
             () = events.closed() => None,
             () = tokio::time::sleep_until(deadline) => Some(None),
             outcome = told.through(&held, started, stdin) => Some(Some(outcome)),
+            () = held.ends_untold() => Some(Some(Err(self::ended()))),
         };
+        let failed = matches!(outcome, Some(Some(Err(_))));
+        let out_of_memory = failed && ran_out_of_memory(&held).await;
         let last = match outcome {
             Some(Some(Ok(code))) => {
                 let done = Done { code, cut: told.cut, last_error: told.last_error };
                 done.verdict(&held, &no, &program, &folder).await
             }
-            Some(Some(Err(error))) => Err(error),
-            // Nobody wants it, or its time is over.
-            Some(None) | None => {
+            Some(Some(Err(error))) if !out_of_memory => Err(error),
+            // Nobody wants it, its time is over, or the kernel has ended the box with it.
+            _ => {
                 let over = held.end().await;
                 ended(Arc::clone(&held));
-                over.map(|()| Ended::new(Exit::Time).cut(told.cut))
+                let exit = if out_of_memory { Exit::Memory } else { Exit::Time };
+                over.map(|()| Ended::new(exit).cut(told.cut))
             }
         };
         drop(busy);
@@ -220,7 +231,7 @@ impl Done {
             }
         }
         let exit = match i32::try_from(self.code) {
-            Ok(KILLED) if ran_out_of_memory(held).await => Exit::Memory,
+            Ok(code) if KILLED.contains(&code) && ran_out_of_memory(held).await => Exit::Memory,
             Ok(code) => Exit::Code(code),
             Err(_) => return Err(Error::internal("an exit code is out of range")),
         };
@@ -255,16 +266,23 @@ pub(super) fn ended() -> Error {
     Error::new(ErrorKind::Unavailable, text).with_public(text)
 }
 
-/// Whether the engine saw the box run out of memory a moment ago.
+/// Whether the engine saw the box run out of memory since it was last asked.
 async fn ran_out_of_memory(held: &Held) -> bool {
     let filters = [
         ("container".to_owned(), vec![held.id.clone()]),
         ("event".to_owned(), vec!["oom".to_owned()]),
     ];
-    let options = EventsOptionsBuilder::new().since("0").filters(&filters.into()).build();
+    let untold = held.untold.load(Ordering::Acquire);
+    let since = format!("{}.{:09}", untold / NANOS, untold % NANOS);
+    let options = EventsOptionsBuilder::new().since(&since).filters(&filters.into()).build();
     let mut events = std::pin::pin!(held.docker.events(Some(options)));
-    let said = tokio::time::timeout(OOM_PATIENCE, events.next()).await;
-    matches!(said, Ok(Some(Ok(_))))
+    let (mut seen, mut patience) = (false, OOM_PATIENCE);
+    // Several processes may have been ended for one lack.
+    while let Ok(Some(Ok(event))) = tokio::time::timeout(patience, events.next()).await {
+        held.untold.fetch_max(event.time_nano.unwrap_or_default() + 1, Ordering::AcqRel);
+        (seen, patience) = (true, OOM_MORE);
+    }
+    seen
 }
 
 /// A program's whole output, of which at most `most` bytes are taken.

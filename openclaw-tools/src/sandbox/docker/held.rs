@@ -4,7 +4,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
 };
 
@@ -13,9 +13,10 @@ use bollard::{
     errors::Error as ApiError,
     query_parameters::{
         AttachContainerOptionsBuilder, CreateContainerOptionsBuilder,
-        RemoveContainerOptionsBuilder, StartContainerOptions,
+        RemoveContainerOptionsBuilder, StartContainerOptions, WaitContainerOptions,
     },
 };
+use futures_util::StreamExt as _;
 use openclaw_core::Result;
 use tokio::{io::AsyncWrite, time::Instant};
 
@@ -32,6 +33,10 @@ pub(super) struct Held {
     busy: AtomicUsize,
     used: Mutex<Instant>,
     pub(super) born: Instant,
+    /// It has a kernel of its own, and the engine may not tell that a command has ended with that.
+    gvisor: bool,
+    /// The first moment, by the engine's clock in nanoseconds, from which on a lack of memory was not told.
+    pub(super) untold: AtomicI64,
 }
 
 impl Held {
@@ -52,7 +57,7 @@ impl Held {
             Ok::<_, ApiError>(attached.input)
         };
         match begun.await {
-            Ok(input) => Ok(Self::new(docker, made.id, Some(input))),
+            Ok(input) => Ok(Self::new(docker, made.id, Some(input), shape.runtime.is_some())),
             Err(error) => {
                 // What it is about is the failure to start.
                 let _ = remove(&docker, &made.id).await;
@@ -62,11 +67,16 @@ impl Held {
     }
 
     /// A box that another process made.
-    pub(super) fn of_another(docker: Docker, id: String) -> Self {
-        Self::new(docker, id, None)
+    pub(super) fn of_another(docker: Docker, id: String, gvisor: bool) -> Self {
+        Self::new(docker, id, None, gvisor)
     }
 
-    fn new(docker: Docker, id: String, open: Option<Pin<Box<dyn AsyncWrite + Send>>>) -> Self {
+    fn new(
+        docker: Docker,
+        id: String,
+        open: Option<Pin<Box<dyn AsyncWrite + Send>>>,
+        gvisor: bool,
+    ) -> Self {
         let now = Instant::now();
         Self {
             docker,
@@ -76,11 +86,26 @@ impl Held {
             busy: AtomicUsize::new(0),
             used: Mutex::new(now),
             born: now,
+            gvisor,
+            untold: AtomicI64::new(0),
         }
     }
 
     pub(super) fn is_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
+    }
+
+    /// Waits until the box has ended, where a command in it might not tell.
+    pub(super) async fn ends_untold(&self) {
+        if self.gvisor {
+            let end = self.docker.wait_container(&self.id, None::<WaitContainerOptions>);
+            let mut end = std::pin::pin!(end);
+            // An error is its exit code, or else the engine's, which the command meets, too.
+            if let Some(Ok(_) | Err(ApiError::DockerContainerWaitError { .. })) = end.next().await {
+                return;
+            }
+        }
+        std::future::pending().await
     }
 
     /// Ends the box with all in it.

@@ -240,7 +240,11 @@ async fn existing(connected: &Connected, name: &str) -> Result<Option<Arc<Held>>
         };
         let (id, state) = (found.id.unwrap_or_default(), found.state.unwrap_or_default());
         if state.running == Some(true) {
-            return Ok(Some(Arc::new(Held::of_another(docker.clone(), id))));
+            return Ok(Some(Arc::new(Held::of_another(
+                docker.clone(),
+                id,
+                connected.runtime.is_some(),
+            ))));
         }
         // Somebody may be about to start it.
         if state.status != Some(Status::CREATED) || Instant::now() >= patience {

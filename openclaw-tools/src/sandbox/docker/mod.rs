@@ -24,6 +24,7 @@
 //! # Ok(()) }
 //! ```
 
+mod builder;
 mod config;
 mod container;
 pub mod doctor;
@@ -46,17 +47,19 @@ use bytes::Bytes;
 use openclaw_core::{
     Error, ErrorKind, Result, async_trait,
     sandbox::{
-        Command, CommandStream, DEFAULT_OUTPUT, DEFAULT_TIME, Lease, Limits, Sandbox,
-        SandboxCapabilities, SandboxKind, SandboxPath, SandboxSpec,
+        Command, CommandStream, Lease, Sandbox, SandboxCapabilities, SandboxPath, SandboxSpec,
     },
 };
 use tokio::time::Instant;
 
-pub use self::config::DockerConfig;
+pub use self::{
+    builder::{DockerBuilder, Gvisor},
+    config::DockerConfig,
+};
 use self::{
     container::Shape,
     doctor::Examination,
-    engine::{Connected, Engine, is_fixed},
+    engine::{Connected, Engine},
     held::Held,
     leases::{Leases, name_of},
 };
@@ -75,174 +78,11 @@ pub const DEFAULT_IDLE: Duration = Duration::from_secs(60 * 60);
 pub const DEFAULT_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The most boxes of one kind that can wait for a lease.
 pub const MAX_WARM: usize = 64;
-/// How long making a box and starting a command in it may take.
-const READY: Duration = Duration::from_secs(60);
+/// How long making a box and starting a command in it may take, the wait for boxes of others that are made
+/// before it included; each answer of the engine has a shorter time of its own.
+const READY: Duration = Duration::from_secs(180);
 /// How often boxes are looked at that may have been idle for too long.
 const SWEEP: Duration = Duration::from_secs(5);
-
-/// Whether boxes run under gVisor (the runtime `runsc`), a kernel of its own between a box and the host's.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    serde::Serialize,
-    serde::Deserialize,
-    openclaw_core::schemars::JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-#[schemars(crate = "openclaw_core::schemars")]
-pub enum Gvisor {
-    /// They do; an engine without it is refused. A box's own processes cannot be limited then.
-    Require,
-    /// They do where the engine has it.
-    Prefer,
-    /// They run under the engine's default runtime.
-    #[default]
-    No,
-}
-
-/// Makes a [`DockerSandbox`].
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct DockerBuilder {
-    socket: String,
-    images: BTreeMap<String, String>,
-    first: Option<String>,
-    gvisor: Gvisor,
-    limits: Limits,
-    warm: usize,
-    idle: Duration,
-    age: Duration,
-    examination: Examination,
-    namespace: String,
-}
-
-impl DockerBuilder {
-    /// Where the engine listens: the path of a UNIX socket. [`DEFAULT_SOCKET`] if it is not said.
-    pub fn socket(mut self, path: impl Into<String>) -> Self {
-        self.socket = path.into();
-        self
-    }
-
-    /// Allows an image, under a name for specs, by its id (`sha256:…`) or its digest (`name@sha256:…`). The
-    /// first one is what a box has that names none.
-    pub fn image(mut self, name: impl Into<String>, reference: impl Into<String>) -> Self {
-        let name = name.into();
-        self.first.get_or_insert_with(|| name.clone());
-        self.images.insert(name, reference.into());
-        self
-    }
-
-    /// Whether boxes run under gVisor.
-    pub fn gvisor(mut self, gvisor: Gvisor) -> Self {
-        self.gvisor = gvisor;
-        self
-    }
-
-    /// What a box may take where its spec does not say.
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits.or(&self.limits);
-        self
-    }
-
-    /// How many boxes of each kind are made in advance, from the first use of their kind on; 1 if it is not
-    /// said, at most [`MAX_WARM`].
-    pub fn warm(mut self, boxes: usize) -> Self {
-        self.warm = boxes;
-        self
-    }
-
-    /// How long a box is kept that nobody uses; [`DEFAULT_IDLE`] if it is not said.
-    pub fn idle(mut self, idle: Duration) -> Self {
-        self.idle = idle;
-        self
-    }
-
-    /// How long a box is kept at most; [`DEFAULT_AGE`] if it is not said.
-    pub fn age(mut self, age: Duration) -> Self {
-        self.age = age;
-        self
-    }
-
-    /// Whose boxes these are, where several applications share an engine: what a dead process left is looked
-    /// for among them alone. `default` if it is not said.
-    pub fn namespace(mut self, name: impl Into<String>) -> Self {
-        self.namespace = name.into();
-        self
-    }
-
-    /// How much is tried in a box before the first one is used, and each time that the engine comes back;
-    /// [`Examination::Quick`] if it is not said.
-    pub fn examine(mut self, examination: Examination) -> Self {
-        self.examination = examination;
-        self
-    }
-
-    /// The sandbox. An engine that answers is examined; one that does not is waited for: until it is there,
-    /// and found fit, calls fail.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidConfig`] if no image was allowed, one is named by a tag or is not in the engine,
-    /// a number is out of range, gVisor is required and missing, the engine cannot enforce the limits, or a
-    /// try showed that boxes are open.
-    pub async fn start(self) -> Result<DockerSandbox> {
-        let Some(first) = self.first.clone() else {
-            return Err(Error::config("no image: allow at least one with `.image(name, id)`"));
-        };
-        if let Some((name, reference)) = self.images.iter().find(|(_, it)| !is_fixed(it)) {
-            return Err(Error::config(format!(
-                "image {name:?} is {reference:?}, which may be another image tomorrow: name it by its id (sha256:…) or its digest (name@sha256:…)"
-            )));
-        }
-        if self.warm > MAX_WARM || self.idle.is_zero() || self.age < Duration::from_secs(1) {
-            return Err(Error::config(format!(
-                "warm: at most {MAX_WARM}; idle: more than nothing; age: at least 1s"
-            )));
-        }
-        let memory = self.limits.memory.unwrap_or(DEFAULT_MEMORY);
-        let defaults = Limits::default()
-            .memory(memory)
-            .cpus(1.0)
-            .pids(DEFAULT_PIDS)
-            .disk(DEFAULT_DISK.min(memory / 2))
-            .time(DEFAULT_TIME)
-            .output(DEFAULT_OUTPUT);
-        let mut capabilities = SandboxCapabilities::new(SandboxKind::Docker);
-        capabilities.limits = self.limits.or(&defaults);
-        capabilities.images = self.images.keys().cloned().collect();
-        capabilities.files_in_memory = true;
-        if self.gvisor == Gvisor::Require {
-            if self.limits.pids.is_some() {
-                return Err(Error::config("pids: gVisor does not limit a box's processes"));
-            }
-            capabilities.limits.pids = None;
-        }
-        capabilities.environment = exec::ENVIRONMENT.map(|(name, _)| name.to_owned()).into();
-        capabilities.check(&SandboxSpec::new().limits(self.limits.clone()))?;
-        let engine = Engine::new(self.socket, self.gvisor, self.images);
-        let inner = Inner {
-            engine,
-            capabilities,
-            first,
-            leases: Arc::new(Leases::new(random()?, self.namespace, self.warm)),
-            idle: self.idle,
-            age: self.age,
-            examination: self.examination,
-            sweeping: OnceLock::new(),
-        };
-        let sandbox = DockerSandbox(Arc::new(inner));
-        sandbox.0.shape(&sandbox.0.offline(), &SandboxSpec::new())?;
-        match sandbox.0.examined().await {
-            Err(error) if error.kind() == ErrorKind::InvalidConfig => return Err(error),
-            Err(error) => tracing::warn!(%error, "no box can be made until the engine answers"),
-            Ok(_) => {}
-        }
-        Ok(sandbox)
-    }
-}
 
 /// A [`Sandbox`] of containers. Clones are the same sandbox.
 #[derive(Clone)]
@@ -262,18 +102,7 @@ struct Inner {
 impl DockerSandbox {
     /// A sandbox with nothing allowed yet.
     pub fn builder() -> DockerBuilder {
-        DockerBuilder {
-            socket: DEFAULT_SOCKET.to_owned(),
-            images: BTreeMap::new(),
-            first: None,
-            gvisor: Gvisor::No,
-            limits: Limits::default(),
-            warm: 1,
-            idle: DEFAULT_IDLE,
-            age: DEFAULT_AGE,
-            examination: Examination::Quick,
-            namespace: "default".to_owned(),
-        }
+        DockerBuilder::new()
     }
 
     /// Makes boxes in advance, as many as are to wait, of the kind that `spec` says.
@@ -357,6 +186,13 @@ impl Inner {
 
     /// Starts a command, whether the engine was examined or not.
     async fn run(self: &Arc<Self>, lease: &Lease, command: &Command) -> Result<CommandStream> {
+        let (inner, lease, command) = (Arc::clone(self), lease.clone(), command.clone());
+        // In a task of its own: were it dropped half-way, nobody would end the command at its deadline.
+        let begun = tokio::spawn(async move { inner.begin(&lease, &command).await });
+        begun.await.unwrap_or_else(|error| Err(Error::internal(error.to_string())))
+    }
+
+    async fn begin(self: &Arc<Self>, lease: &Lease, command: &Command) -> Result<CommandStream> {
         let no = random()?;
         let argv = exec::argv(command, &no);
         let begun = self.within(lease, |held| {

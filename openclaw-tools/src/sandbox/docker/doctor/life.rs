@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use openclaw_core::{
-    Result,
+    ErrorKind, Result,
     sandbox::{Command, Exit, Lease},
 };
 use tokio::time::Instant;
@@ -37,10 +37,17 @@ pub(super) async fn findings(sandbox: &DockerSandbox, lease: &Lease) -> Result<V
     for (name, script) in SCRIPTS {
         let command = Command::new("sh").args(["-c", script]).time(TIME).output(64 * 1024);
         let ran = sandbox.0.run(lease, &command).await?;
-        let output = ran.collect().await?;
+        let output = ran.collect().await;
         let dead = gone(sandbox, lease).await?;
-        let capped = output.stdout.len() + output.stderr.len() <= 64 * 1024;
-        let held = output.ended.exit == Exit::Time && dead.is_some() && capped;
+        let over = match &output {
+            Ok(output) => {
+                matches!(output.ended.exit, Exit::Time | Exit::Memory)
+                    && output.stdout.len() + output.stderr.len() <= 64 * 1024
+            }
+            // A kernel of the box's own may give up, and the box ends with it.
+            Err(_) => true,
+        };
+        let held = over && dead.is_some();
         let seen = match dead {
             Some(after) => format!("gone {} ms after its time", after.as_millis()),
             None => "it lives on".to_owned(),
@@ -50,16 +57,20 @@ pub(super) async fn findings(sandbox: &DockerSandbox, lease: &Lease) -> Result<V
     Ok(findings)
 }
 
-/// How long after this the box of a lease is gone with all in it, if it is.
+/// How long after this the box of a lease is gone with all in it, if it is: nothing outlives the first process
+/// of its namespace.
 async fn gone(sandbox: &DockerSandbox, lease: &Lease) -> Result<Option<Duration>> {
     let docker = &sandbox.0.engine.connected().await?.docker;
     let began = Instant::now();
     while began.elapsed() < AFTER {
-        match docker.top_processes(&name_of(lease), None).await.map_err(fault) {
-            Ok(top) if top.processes.as_ref().is_some_and(|them| !them.is_empty()) => {}
-            _ => return Ok(Some(began.elapsed())),
+        match docker.inspect_container(&name_of(lease), None).await.map_err(fault) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Some(began.elapsed())),
+            Err(error) => return Err(error),
+            Ok(seen) if seen.state.as_ref().and_then(|state| state.running) == Some(false) => {
+                return Ok(Some(began.elapsed()));
+            }
+            Ok(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(None)
 }

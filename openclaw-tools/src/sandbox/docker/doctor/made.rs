@@ -1,6 +1,6 @@
 //! What the engine made of a box, as it tells it itself.
 
-use bollard::models::HostConfig;
+use bollard::models::{ContainerInspectResponse, HostConfig};
 use openclaw_core::{Result, sandbox::Lease};
 
 use super::{
@@ -13,27 +13,29 @@ pub(super) async fn findings(sandbox: &DockerSandbox, lease: &Lease) -> Result<V
     sandbox.0.open(lease).await?;
     let docker = &sandbox.0.engine.connected().await?.docker;
     let told = docker.inspect_container(&name_of(lease), None).await.map_err(fault)?;
-    let mounts = told.mounts.unwrap_or_default().len();
-    let config = told.config.unwrap_or_default();
-    let host = told.host_config.unwrap_or_default();
-    let mut findings: Vec<Finding> =
-        of_host(&host).into_iter().map(|(probe, held)| finding(probe, held)).collect();
-    findings
-        .push(finding("its_user_is_not_root", config.user.is_some_and(|it| !it.starts_with('0'))));
-    findings.push(finding("no_folder_is_mounted", mounts == 0));
-    findings.push(finding("no_volume_is_declared", config.volumes.is_none_or(|it| it.is_empty())));
-    let secrets = config.env.unwrap_or_default();
-    findings
-        .push(finding("its_environment_is_path", secrets.iter().all(|it| it.starts_with("PATH="))));
-    Ok(findings)
+    let mut held = of_host(&told.host_config.clone().unwrap_or_default());
+    held.extend(of_container(&told));
+    let seen = "by the engine's word";
+    Ok(held.into_iter().map(|(probe, held)| Finding::new("container", probe, held, seen)).collect())
 }
 
-fn finding(probe: &str, held: bool) -> Finding {
-    Finding::new("container", probe, held, "by the engine's word")
+/// What must hold of a container beside its host configuration.
+fn of_container(told: &ContainerInspectResponse) -> Vec<(&'static str, bool)> {
+    let config = told.config.clone().unwrap_or_default();
+    let environment = config.env.unwrap_or_default();
+    vec![
+        (
+            "its_user_is_not_root",
+            config.user.is_some_and(|user| !user.is_empty() && !user.starts_with('0')),
+        ),
+        ("no_folder_is_mounted", told.mounts.as_ref().is_none_or(Vec::is_empty)),
+        ("no_volume_is_declared", config.volumes.is_none_or(|them| them.is_empty())),
+        ("its_environment_is_path", environment.iter().all(|it| it.starts_with("PATH="))),
+    ]
 }
 
 /// What must hold of a container's configuration.
-pub(super) fn of_host(host: &HostConfig) -> Vec<(&'static str, bool)> {
+fn of_host(host: &HostConfig) -> Vec<(&'static str, bool)> {
     fn none<T>(list: Option<&Vec<T>>) -> bool {
         list.is_none_or(Vec::is_empty)
     }
@@ -85,7 +87,12 @@ mod tests {
             "SecurityOpt": ["seccomp=unconfined"], "LogConfig": {"Type": "json-file"}
         }))
         .unwrap();
-        for (probe, held) in of_host(&open) {
+        let told: ContainerInspectResponse = serde_json::from_value(serde_json::json!({
+            "Mounts": [{"Type": "bind", "Source": "/", "Destination": "/host"}],
+            "Config": {"User": "", "Volumes": {"/data": {}}, "Env": ["PATH=/bin", "TOKEN=1"]}
+        }))
+        .unwrap();
+        for (probe, held) in of_host(&open).into_iter().chain(of_container(&told)) {
             assert!(!held, "{probe}");
         }
     }

@@ -1,6 +1,6 @@
 //! Whether boxes are as tight on this engine as they should be: tried, not believed.
 //!
-//! [`examine`] makes a box, tries from inside what must not work (`probes.py`, a line of JSON a try), looks
+//! [`examine`] makes a box, tries from inside what must not work (`probes/`, a line of JSON a try), looks
 //! at what the engine made of it, and lets commands run that do not want to end. A sandbox does the quick
 //! part of that by itself before its first box, and refuses to work if something is open.
 
@@ -20,7 +20,16 @@ use serde_json::json;
 
 use super::{DockerSandbox, exec::ENVIRONMENT, random};
 
-const PROBES: &str = include_str!("probes.py");
+/// One program, in parts.
+const PROBES: &str = concat!(
+    include_str!("probes/start.py"),
+    include_str!("probes/calls.py"),
+    include_str!("probes/files.py"),
+    include_str!("probes/kernel.py"),
+    include_str!("probes/network.py"),
+    include_str!("probes/bombs.py"),
+    include_str!("probes/end.py"),
+);
 /// How long all tries from inside may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 const MIB: u64 = 1024 * 1024;
