@@ -2,5 +2,6 @@
 
 mod check;
 mod clients;
+mod connects;
 mod life;
 mod world;

@@ -186,7 +186,9 @@ fn say(request: &Request<Bytes>, asked: &Mutex<Vec<Value>>) -> Answer {
     let messages = body["messages"].as_array().unwrap();
     let system = messages[0]["content"].as_str().unwrap().to_owned();
     let count = messages.iter().filter(|message| message["role"] == "user").count();
-    asked.lock().unwrap().push(body);
+    let tools = body["tools"].to_string();
+    let asks =
+        tools.contains("\"weather\"") && messages.last().is_some_and(|m| m["role"] == "user");
     let text = format!("answer {count}, {}", if system.contains("kind") { "dear" } else { "so" });
     let chunk = |delta: Value, finish: Value| {
         let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
@@ -195,6 +197,17 @@ fn say(request: &Request<Bytes>, asked: &Mutex<Vec<Value>>) -> Answer {
             json!({"id": "1", "object": "chat.completion.chunk", "choices": [choice]})
         )
     };
+    asked.lock().unwrap().push(body.clone());
+    if asks {
+        let function = json!({"name": "weather", "arguments": "{\"city\": \"Hue\"}"});
+        let call = json!({"index": 0, "id": "call_w", "type": "function", "function": function});
+        let events = [
+            chunk(json!({"tool_calls": [call]}), Value::Null),
+            chunk(json!({}), "tool_calls".into()),
+            "data: [DONE]\n\n".to_owned(),
+        ];
+        return answer(200, "text/event-stream", events.concat());
+    }
     let events = [
         chunk(json!({"content": text}), Value::Null),
         chunk(json!({}), "stop".into()),
