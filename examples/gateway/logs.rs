@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use openclaw_core::secret::Secret;
+use openclaw_core::{secret::Secret, server::LogTail};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 use crate::arguments::Logs;
@@ -42,10 +42,12 @@ impl Redactions {
     }
 }
 
-/// Starts the log, on standard error.
-pub(crate) fn start(form: Logs, redactions: &Arc<Redactions>) {
+/// Starts the log, on standard error and in `tail`.
+pub(crate) fn start(form: Logs, redactions: &Arc<Redactions>, tail: &LogTail) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(To(redactions.clone()));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(To(redactions.clone(), tail.clone()));
     match form {
         Logs::Readable => log.init(),
         Logs::Json => log.json().init(),
@@ -53,11 +55,12 @@ pub(crate) fn start(form: Logs, redactions: &Arc<Redactions>) {
 }
 
 /// Writes to standard error what is left of an event without secrets.
-struct To(Arc<Redactions>);
+struct To(Arc<Redactions>, LogTail);
 
 /// One event; it is written whole when it is dropped.
 struct Line<'a> {
     redactions: &'a Redactions,
+    tail: &'a LogTail,
     text: Vec<u8>,
 }
 
@@ -65,7 +68,7 @@ impl<'a> MakeWriter<'a> for To {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {
-        Line { redactions: &self.0, text: Vec::new() }
+        Line { redactions: &self.0, tail: &self.1, text: Vec::new() }
     }
 }
 
@@ -83,6 +86,7 @@ impl Write for Line<'_> {
 impl Drop for Line<'_> {
     fn drop(&mut self) {
         let text = self.redactions.redact(&String::from_utf8_lossy(&self.text));
+        text.lines().for_each(|line| self.tail.push(line));
         // A log that cannot be written has nobody to be told to.
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }

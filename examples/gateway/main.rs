@@ -15,7 +15,7 @@ mod web;
 
 use std::{process::ExitCode, sync::Arc};
 
-use openclaw_core::{Error, ErrorKind, Gateway, Handle, Result};
+use openclaw_core::{Error, ErrorKind, Gateway, Handle, Result, server::LogTail};
 use tokio::signal::unix::{SignalKind, signal};
 
 use arguments::{Arguments, Task};
@@ -60,11 +60,12 @@ async fn check(arguments: &Arguments) -> Result<bool> {
 
 async fn run(arguments: &Arguments) -> Result<()> {
     let redactions = Arc::new(Redactions::default());
-    logs::start(arguments.logs, &redactions);
-    let setup = Setup::new(arguments, redactions);
+    let tail = LogTail::new("stderr");
+    logs::start(arguments.logs, &redactions, &tail);
+    let setup = Arc::new(Setup::new(arguments, redactions));
     let gateway = setup.builder()?.start().await?;
     let handle = gateway.handle();
-    let doors = web::open(setup.server()?, arguments.listen.as_deref(), handle.clone()).await?;
+    let doors = web::open(&setup, tail, arguments.listen.as_deref(), handle.clone()).await?;
     let listen = doors.as_ref().map(|doors| doors.address().to_string());
     tracing::info!(source = setup.source(), listen, "ready");
     attend(&gateway, &handle, &setup, doors.is_none()).await?;

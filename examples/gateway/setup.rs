@@ -11,7 +11,7 @@ use openclaw_core::{
     plugin::{Config, OwnerEntry, PluginEntry, Registry},
     secret::SecretRef,
     serde_json::{self, Value, json},
-    server::ServerEntry,
+    server::{self, ServerEntry},
 };
 use openclaw_providers::http::Reqwest;
 
@@ -69,6 +69,12 @@ impl Setup {
     /// The file cannot be read as a configuration.
     pub(crate) fn server(&self) -> Result<Option<ServerEntry>> {
         Ok(self.read()?.server)
+    }
+
+    /// The configuration as it is now, for administrators. It refers to secrets and holds none.
+    pub(crate) fn shown(&self) -> Option<server::Setup> {
+        let config = serde_json::to_value(self.read().ok()?).ok()?;
+        Some(server::Setup { path: self.source(), config, schema: self.registry.schema() })
     }
 
     /// # Errors

@@ -1,24 +1,28 @@
 //! The doors: clients of the gateway protocol, webhooks, and whether the gateway is well.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, sync::Arc};
 
 use openclaw_core::{
     Error, ErrorKind, Handle, Result,
     protocol::DeviceKey,
-    server::{ServerConfig, ServerEntry, Serving, serve},
+    server::{LogTail, ServerConfig, Serving, serve},
     time::SystemEntropy,
 };
+use openclaw_memory::embed::StaticEmbedder;
+
+use crate::setup::Setup;
 
 /// Opens the doors that the configuration has, or those that the command line asks for.
 ///
 /// # Errors
 /// The address is none, or taken; the configuration cannot be used.
 pub(crate) async fn open(
-    entry: Option<ServerEntry>,
+    setup: &Arc<Setup>,
+    tail: LogTail,
     listen: Option<&str>,
     handle: Handle,
 ) -> Result<Option<Serving>> {
-    let (config, address) = match (entry, listen) {
+    let (config, address) = match (setup.server()?, listen) {
         (None, None) => return Ok(None),
         (Some(entry), None) => (entry.load()?, entry.address()?.to_string()),
         (Some(entry), Some(listen)) => (entry.load()?, listen.to_owned()),
@@ -26,6 +30,11 @@ pub(crate) async fn open(
     };
     let refused = |error| Error::wrap(ErrorKind::InvalidConfig, error).with("listen", &address);
     let listener = TcpListener::bind(&address).map_err(refused)?;
+    let shown = Arc::clone(setup);
+    let config = config
+        .embedder(Arc::new(StaticEmbedder::builtin()))
+        .logs(tail)
+        .setup(move || shown.shown());
     serve(listener, handle, config).await.map(Some)
 }
 

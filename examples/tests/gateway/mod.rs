@@ -3,6 +3,7 @@
 mod boxes;
 mod check;
 mod clients;
+mod connects;
 mod documents;
 mod life;
 mod world;

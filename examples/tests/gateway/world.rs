@@ -186,10 +186,11 @@ fn say(request: &Request<Bytes>, asked: &Mutex<Vec<Value>>) -> Answer {
     let messages = body["messages"].as_array().unwrap();
     let system = messages[0]["content"].as_str().unwrap().to_owned();
     let count = messages.iter().filter(|message| message["role"] == "user").count();
-    let tried = tried(messages.last().unwrap());
+    let wanted = tried(messages.last().unwrap())
+        .or_else(|| weather(&body["tools"], messages.last().unwrap()));
     asked.lock().unwrap().push(body);
     let text = format!("answer {count}, {}", if system.contains("kind") { "dear" } else { "so" });
-    let (delta, finish) = tried.unwrap_or((json!({"content": text}), "stop"));
+    let (delta, finish) = wanted.unwrap_or((json!({"content": text}), "stop"));
     let chunk = |delta: Value, finish: Value| {
         let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
         format!(
@@ -200,6 +201,14 @@ fn say(request: &Request<Bytes>, asked: &Mutex<Vec<Value>>) -> Answer {
     let events =
         [chunk(delta, Value::Null), chunk(json!({}), finish.into()), "data: [DONE]\n\n".to_owned()];
     answer(200, "text/event-stream", events.concat())
+}
+
+/// A call of the client's own tool, if it has one and a person spoke.
+fn weather(tools: &Value, last: &Value) -> Option<(Value, &'static str)> {
+    let asks = tools.to_string().contains("\"weather\"") && last["role"] == "user";
+    let function = json!({"name": "weather", "arguments": "{\"city\": \"Hue\"}"});
+    let call = json!({"index": 0, "id": "call_w", "type": "function", "function": function});
+    asks.then(|| (json!({"tool_calls": [call]}), "tool_calls"))
 }
 
 /// To "run: …" a call of the tool that runs scripts, and to its result what that says.

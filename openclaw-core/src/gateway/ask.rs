@@ -31,6 +31,8 @@ pub struct Ask {
     pub(super) hub: Arc<Hub>,
     peer: PeerId,
     content: Vec<Content>,
+    /// What is shown with it and is not the asker's own word.
+    quoted: Vec<Content>,
     key: Option<EventKey>,
     principal: Option<Principal>,
     agent: Option<AgentId>,
@@ -61,6 +63,7 @@ impl Ask {
             hub: Arc::clone(hub),
             peer,
             content: vec![text],
+            quoted: Vec::new(),
             key: None,
             principal: None,
             agent: None,
@@ -111,6 +114,27 @@ impl Ask {
         self
     }
 
+    /// Shows this with it, which is not the asker's own word.
+    #[cfg(feature = "server")]
+    pub(crate) fn quoting(mut self, quoted: Vec<Content>) -> Self {
+        self.quoted = quoted;
+        self
+    }
+
+    /// Says this, in place of what it said.
+    #[cfg(feature = "server")]
+    pub(crate) fn saying(mut self, content: Vec<Content>) -> Self {
+        self.content = content;
+        self
+    }
+
+    /// Asks for an answer of this form, and takes what comes.
+    #[cfg(feature = "server")]
+    pub(crate) fn in_form(mut self, format: Option<ResponseFormat>) -> Self {
+        self.format = format;
+        self
+    }
+
     pub(super) fn retold(mut self, text: String, key: EventKey) -> Self {
         self.content = vec![Content::text(text)];
         self.key = Some(key);
@@ -122,6 +146,7 @@ impl Ask {
             hub: Arc::clone(&self.hub),
             peer: self.peer.clone(),
             content: self.content.clone(),
+            quoted: self.quoted.clone(),
             key: self.key.clone(),
             principal: self.principal.clone(),
             agent: self.agent.clone(),
@@ -182,6 +207,7 @@ impl Ask {
         let mut inbound =
             Inbound::message(key.clone(), place, Sender { id: user, name: None }, self.content);
         inbound.message = Some(MessageId::new(key.as_str()));
+        inbound.quoted = self.quoted;
         inbound.attributes = self.attributes;
         let told = hub.waiters.wait(&session, &key);
         let admitted =

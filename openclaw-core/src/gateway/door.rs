@@ -343,3 +343,25 @@ pub(crate) async fn accept_text(
     let admitted = accept_request(hub, session, Principal::Owner, inbound, None).await?;
     Ok(matches!(admitted, Admitted::Added))
 }
+
+/// Accepts a word that the model should know of in the session's next turn; false if it was accepted before.
+#[cfg(feature = "server")]
+pub(crate) async fn accept_note(
+    hub: &Arc<Hub>,
+    session: SessionKey,
+    key: crate::id::EventKey,
+    text: String,
+) -> Result<bool> {
+    if hub.draining.is_cancelled() {
+        return Err(closed());
+    }
+    let payload = Input::Note { text }.encode()?;
+    if payload.len() > MAX_INBOUND_BYTES {
+        let why = "the note is too long";
+        return Err(Error::new(ErrorKind::InvalidInput, why).with_public(why));
+    }
+    let (heard, at) = (session.conversation().clone(), hub.now());
+    let note = NewInput { session, heard, key, control: false, at, payload };
+    let admitted = admit(hub, vec![Judged::Input(Box::new(note))]).await?;
+    Ok(matches!(admitted.first(), Some(Admitted::Added)))
+}

@@ -15,6 +15,8 @@ mod handle;
 mod hub;
 mod ingress;
 mod into;
+#[cfg(feature = "server")]
+mod invoke;
 mod listen;
 mod load;
 mod models;
@@ -45,9 +47,11 @@ pub(crate) use commands::parse as parse_command;
 pub(crate) use commands::{Command, approval_token};
 pub(crate) use directory::Directory;
 #[cfg(feature = "server")]
-pub(crate) use door::accept_text;
+pub(crate) use door::{accept_note, accept_text};
 pub(crate) use hub::{Hub, LIMITS, Wake};
 #[cfg(feature = "testing")]
 pub(crate) use ingress::Accept;
+#[cfg(feature = "server")]
+pub(crate) use invoke::invoke;
 pub(crate) use plan::{AgentPlan, Plan, ToolPlan};
 pub(crate) use waiters::Answered;

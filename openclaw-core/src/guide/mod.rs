@@ -32,3 +32,7 @@ pub mod testing {}
 
 #[doc = include_str!("embedding.md")]
 pub mod embedding {}
+
+#[cfg(all(feature = "server", feature = "client"))]
+#[doc = include_str!("doors.md")]
+pub mod doors {}

@@ -19,6 +19,8 @@ use crate::{
 
 /// The header by which a caller asks for less than it could have.
 pub(super) const SCOPES_HEADER: &str = "x-openclaw-scopes";
+/// The header in which programs may show the token of the hooks.
+const HOOK_HEADER: &str = "x-openclaw-token";
 
 /// By what a client proves that it may come in.
 #[derive(Clone, Debug)]
@@ -49,6 +51,16 @@ impl Auth {
             Self::Password(_) => "password",
             Self::TrustedProxy { .. } => "trusted-proxy",
             Self::None => "none",
+        }
+    }
+
+    /// True if this is its secret.
+    pub(super) fn is(&self, other: &Secret) -> bool {
+        match self {
+            Self::Token(secret) | Self::Password(secret) => {
+                secret.expose().as_bytes().ct_eq(other.expose().as_bytes()).into()
+            }
+            Self::TrustedProxy { .. } | Self::None => false,
         }
     }
 
@@ -129,6 +141,38 @@ impl Server {
         Ok(Caller::new(who, Role::Operator, self.grant(headers), origin))
     }
 
+    /// Finds out who of the tailnet it is, where such people are let in.
+    pub(super) async fn identify(&self, origin: &mut Origin) {
+        if let Some(tailscale) = &self.config.tailscale {
+            origin.of_tailnet = tailscale.user(origin.address).await;
+        }
+    }
+
+    /// Whether a request has the token of the hooks.
+    pub(super) fn authenticate_hook(
+        &self,
+        headers: &HeaderMap,
+        origin: &Origin,
+        token: &Secret,
+    ) -> Result<(), Refusal> {
+        let now = self.now();
+        if let Some(retry_after_ms) = self.lockouts.locked(origin, now) {
+            return Err(Refusal::Locked { retry_after_ms });
+        }
+        let own = headers.get_all(HOOK_HEADER).iter().map(|text| text.to_str().unwrap_or("?"));
+        let presented = bearer(headers).into_iter().chain(own).filter(|one| !one.is_empty());
+        let presented: Vec<&str> = presented.collect();
+        if presented.is_empty() {
+            return Err(Refusal::Missing);
+        }
+        // Two that differ are no credential.
+        if presented.iter().all(|one| self.comparer.same(one, token.expose())) {
+            return Ok(());
+        }
+        self.lockouts.failed(origin, now);
+        Err(Refusal::Mismatch)
+    }
+
     /// Who opened a socket, and the most that they may be allowed.
     pub(super) fn authenticate_socket(
         &self,
@@ -199,7 +243,9 @@ impl Server {
         }
         let presented: Vec<&&str> = presented.iter().filter(|one| !one.is_empty()).collect();
         if presented.is_empty() {
-            return Err(Refusal::Missing);
+            // Whoever shows a credential is judged by that.
+            let user = origin.of_tailnet.clone();
+            return user.map(Who::User).ok_or(Refusal::Missing);
         }
         // All are compared, so that nothing is told by which one it was.
         let right = presented

@@ -3,11 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use ipnet::IpNet;
+use serde_json::Value;
 
-use super::{Auth, Lockout, TlsIdentity};
+use super::{Auth, Lockout, LogTail, Tailscale, TlsIdentity};
 use crate::{
     error::{Error, Result},
     protocol::{DeviceKey, MAX_BUFFERED_BYTES, MAX_FRAME_BYTES, Scopes},
+    provider::Embedder,
+    secret::Secret,
 };
 
 /// How much the doors take. The defaults are meant to be kept.
@@ -34,6 +37,10 @@ pub struct Limits {
     pub in_flight: usize,
     /// How long a connection may take nothing of what is sent to it.
     pub stalled: Duration,
+    /// How many requests by HTTP that need a scope one address may send within a minute.
+    pub requests_per_minute: u32,
+    /// How often within a minute one client may use one method that changes who is let in, or what is kept.
+    pub changes_per_minute: u32,
 }
 
 impl Default for Limits {
@@ -49,6 +56,8 @@ impl Default for Limits {
             buffered_bytes: MAX_BUFFERED_BYTES,
             in_flight: 256,
             stalled: Duration::from_secs(30),
+            requests_per_minute: 1_200,
+            changes_per_minute: 30,
         }
     }
 }
@@ -76,6 +85,43 @@ pub struct ServerConfig {
     pub(super) tls: Option<Arc<TlsIdentity>>,
     pub(super) lockout: Lockout,
     pub(super) limits: Limits,
+    pub(super) hooks: Option<Secret>,
+    embedder: Option<EmbedderPart>,
+    pub(super) logs: Option<LogTail>,
+    pub(super) tailscale: Option<Tailscale>,
+    setup: Option<SetupPart>,
+}
+
+/// How the gateway is set up, as `config.get` and `config.schema` show it to those who may read. No secret
+/// may be in it.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// Where the configuration is, for people.
+    pub path: String,
+    /// The configuration.
+    pub config: Value,
+    /// The JSON Schema of a configuration.
+    pub schema: Value,
+}
+
+/// Tells how the gateway is set up now.
+#[derive(Clone)]
+struct SetupPart(Arc<dyn Fn() -> Option<Setup> + Send + Sync>);
+
+impl std::fmt::Debug for SetupPart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SetupPart")
+    }
+}
+
+/// What makes the vectors of `/v1/embeddings`.
+#[derive(Clone)]
+struct EmbedderPart(Arc<dyn Embedder>);
+
+impl std::fmt::Debug for EmbedderPart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0.id())
+    }
 }
 
 impl ServerConfig {
@@ -93,16 +139,21 @@ impl ServerConfig {
             tls: None,
             lockout: Lockout::default(),
             limits: Limits::default(),
+            hooks: None,
+            embedder: None,
+            logs: None,
+            tailscale: None,
+            setup: None,
         }
     }
 
     /// Lets in those who know a token. Use one of at least 32 random characters.
-    pub fn token(token: impl Into<crate::secret::Secret>) -> Self {
+    pub fn token(token: impl Into<Secret>) -> Self {
         Self::new(Auth::Token(token.into()))
     }
 
     /// Lets in those who know a password.
-    pub fn password(password: impl Into<crate::secret::Secret>) -> Self {
+    pub fn password(password: impl Into<Secret>) -> Self {
         Self::new(Auth::Password(password.into()))
     }
 
@@ -169,8 +220,62 @@ impl ServerConfig {
         self
     }
 
+    /// Takes what other programs report, by `/hooks/agent` and `/hooks/wake`, from those who know this
+    /// token. It lets nobody in elsewhere, and what they say is untrusted.
+    pub fn hooks(mut self, token: impl Into<Secret>) -> Self {
+        self.hooks = Some(token.into());
+        self
+    }
+
+    /// Answers `/v1/embeddings` by this.
+    pub fn embedder(mut self, embedder: Arc<dyn Embedder>) -> Self {
+        self.embedder = Some(EmbedderPart(embedder));
+        self
+    }
+
+    /// Lets people of a tailnet in who show no other credential; see [`Tailscale`].
+    pub fn tailscale(mut self, tailscale: Tailscale) -> Self {
+        self.tailscale = Some(tailscale);
+        self
+    }
+
+    /// Shows these lines by `logs.tail`.
+    pub fn logs(mut self, tail: LogTail) -> Self {
+        self.logs = Some(tail);
+        self
+    }
+
+    /// Shows by `config.get` and `config.schema` what this says, which is asked each time; `None` if there
+    /// is no configuration now.
+    pub fn setup(mut self, setup: impl Fn() -> Option<Setup> + Send + Sync + 'static) -> Self {
+        self.setup = Some(SetupPart(Arc::new(setup)));
+        self
+    }
+
+    pub(super) fn shown_setup(&self) -> Option<Setup> {
+        self.setup.as_ref().and_then(|part| (part.0)())
+    }
+
+    /// What makes vectors.
+    pub(super) fn embedding(&self) -> Option<&dyn Embedder> {
+        self.embedder.as_ref().map(|part| part.0.as_ref())
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         self.auth.check(&self.proxies)?;
+        if self.tailscale.as_ref().is_some_and(Tailscale::lets_nobody_in) {
+            return Err(Error::config("people of the tailnet are let in by name; name them"));
+        }
+        if let Some(token) = &self.hooks {
+            if token.expose().trim().is_empty() {
+                return Err(Error::config("the token of the hooks is empty; give it one"));
+            }
+            if self.auth.is(token) {
+                return Err(Error::config(
+                    "the token of the hooks is that of the clients; give it one of its own",
+                ));
+            }
+        }
         for origin in &self.origins {
             let url = url::Url::parse(origin).ok();
             if url.is_none_or(|url| url.origin().ascii_serialization() != *origin) {

@@ -22,6 +22,7 @@ use tokio_websockets::Message;
 use super::{
     caller::{Caller, Who},
     methods::{self, Answer, Request},
+    rates::Use,
     socket::{Socket, part},
     state::Server,
 };
@@ -224,10 +225,12 @@ fn frame(id: &str, answer: Answer) -> Bytes {
 pub(super) fn enter(server: &Server, connection: &Arc<Connection>) {
     let mut all = server.connections.write().unwrap_or_else(PoisonError::into_inner);
     all.insert(connection.number, Arc::clone(connection));
+    server.moved.notify_one();
 }
 
 pub(super) fn leave(server: &Server, connection: &Connection) {
     server.connections.write().unwrap_or_else(PoisonError::into_inner).remove(&connection.number);
+    server.moved.notify_one();
 }
 
 /// Speaks with a client until it goes or has to.
@@ -393,6 +396,19 @@ fn serve(
             return Some(Farewell::new(close::POLICY, "repeated unauthorized calls"));
         }
         return None;
+    }
+    server.metrics.asked(method.name);
+    if method.changes {
+        let client = match &connection.device {
+            Some(device) => device.to_string(),
+            None => format!("{:?}", connection.caller.address),
+        };
+        let most = server.config.limits.changes_per_minute;
+        if let Err(pause) = server.rates.take(Use::Method(method.name, client), most) {
+            let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1);
+            refuse(WireError::busy("this was asked too often within a minute; try later", pause));
+            return None;
+        }
     }
     let request =
         Request { server, connection, method: method.name, id: &frame.id, params: frame.params };

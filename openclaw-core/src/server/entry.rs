@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Auth, ServerConfig, TlsIdentity};
+use super::{Auth, ServerConfig, Tailscale, TlsIdentity};
 use crate::{
     error::{Error, ErrorKind, Result},
     protocol::DeviceKey,
@@ -56,6 +56,24 @@ pub struct ServerEntry {
     /// way.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exposed_without_tls: bool,
+    /// The token of programs that report by `/hooks/agent` and `/hooks/wake`, another one than that of the
+    /// clients. Without it there are no hooks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hooks: Option<SecretRef>,
+    /// People of a tailnet who are let in without another credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tailscale: Option<TailscaleEntry>,
+}
+
+/// Whom Tailscale's daemon on this machine vouches for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TailscaleEntry {
+    /// Their login names, as in `ada@example.org`.
+    pub users: Vec<String>,
+    /// Where the daemon listens, if not at `/var/run/tailscale/tailscaled.sock`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket: Option<PathBuf>,
 }
 
 /// By what clients prove that they may come in.
@@ -102,7 +120,8 @@ impl ServerEntry {
             AuthEntry::Password { password } => Some(password),
             _ => None,
         };
-        of_auth.into_iter().chain(self.tls.as_ref().map(|tls| &tls.key)).collect()
+        let of_tls = self.tls.as_ref().map(|tls| &tls.key);
+        of_auth.into_iter().chain(of_tls).chain(&self.hooks).collect()
     }
 
     /// Where to listen.
@@ -147,6 +166,16 @@ impl ServerEntry {
             read.map_err(|error| bad_file(&tls.certificates, error))?;
             let key = tls.key.resolve()?;
             config = config.tls(TlsIdentity::pem(&certificates, key.expose().as_bytes())?);
+        }
+        if let Some(token) = &self.hooks {
+            config = config.hooks(token.resolve()?);
+        }
+        if let Some(TailscaleEntry { users, socket }) = &self.tailscale {
+            let tailscale = Tailscale::new(users.clone());
+            config = config.tailscale(match socket {
+                Some(socket) => tailscale.socket(socket),
+                None => tailscale,
+            });
         }
         if self.exposed_without_tls {
             config = config.exposed_without_tls();

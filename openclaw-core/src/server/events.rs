@@ -33,6 +33,7 @@ pub(super) async fn follow(server: Weak<Server>, mut events: Subscription) {
         let Some(server) = server.upgrade() else { return };
         match next {
             Next::Event(event) => {
+                server.metrics.happened(&server.handle.hub.plan(), &event);
                 if server.is_watched() {
                     tell(&server, &mut live, &event).await;
                 } else {

@@ -18,6 +18,8 @@ pub(super) struct Origin {
     pub(super) by_proxy: bool,
     /// True if a browser sent it.
     pub(super) browser: bool,
+    /// Who it is, by the word of Tailscale's daemon, if that was asked.
+    pub(super) of_tailnet: Option<String>,
 }
 
 /// Headers by which proxies say who is behind them.
@@ -47,6 +49,7 @@ impl Origin {
             direct: local && !forwarded && !by_proxy,
             by_proxy,
             browser: parts.headers.contains_key(header::ORIGIN),
+            of_tailnet: None,
         }
     }
 }

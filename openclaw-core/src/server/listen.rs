@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::{config::ServerConfig, routes, state::Server};
+use super::{config::ServerConfig, routes, state::Server, tailscale::is_of_tailnet};
 use crate::{
     error::{Error, ErrorKind, Result},
     gateway::Handle,
@@ -94,7 +94,9 @@ fn check_exposure(address: SocketAddr, config: &ServerConfig) -> Result<()> {
              reach them; set a token, or listen on 127.0.0.1"
         )));
     }
-    if config.tls.is_some() || !config.proxies.is_empty() || config.exposed {
+    // What goes through a tailnet cannot be read on the way.
+    let in_tailnet = config.tailscale.is_some() && is_of_tailnet(&address.ip());
+    if in_tailnet || config.tls.is_some() || !config.proxies.is_empty() || config.exposed {
         return Ok(());
     }
     Err(Error::config(format!(

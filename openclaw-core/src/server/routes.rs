@@ -1,6 +1,6 @@
 //! The table of HTTP routes. A route exists by standing in it, with who may use it.
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -8,11 +8,12 @@ use axum::{
     response::Response,
     routing::{MethodFilter, on},
 };
-use http::StatusCode;
+use http::{StatusCode, header};
+use tokio::time::Instant;
 
 use super::{
-    auth::Refusal, body, caller::Caller, guard, guard::Origin, health, socket, state::Server,
-    webhooks,
+    auth::Refusal, body, caller::Caller, guard, guard::Origin, health, hooks, invoke, metrics,
+    openai, rates::Use, socket, state::Server, webhooks,
 };
 use crate::protocol::Scope;
 
@@ -55,20 +56,36 @@ macro_rules! run {
     };
 }
 
+const READ: Access = Access::Scope(Scope::Read);
+const WRITE: Access = Access::Scope(Scope::Write);
+
+const fn route(
+    method: &'static str,
+    path: &'static str,
+    access: Access,
+    run: fn(Arc<Server>, Caller, Request) -> Answering,
+) -> Route {
+    Route { method, path, access, run }
+}
+
 /// Every route. The WebSocket is opened at any other path.
 static ROUTES: &[Route] = &[
-    Route { method: "GET", path: "/health", access: Access::Public, run: run!(health::live) },
-    Route { method: "GET", path: "/healthz", access: Access::Public, run: run!(health::live) },
-    Route { method: "GET", path: "/ready", access: Access::Public, run: run!(health::ready) },
-    Route { method: "GET", path: "/readyz", access: Access::Public, run: run!(health::ready) },
-    Route { method: "GET", path: "/startup", access: Access::Public, run: run!(health::ready) },
-    Route { method: "GET", path: "/startupz", access: Access::Public, run: run!(health::ready) },
-    Route {
-        method: "*",
-        path: "/webhooks/{channel}/{account}",
-        access: Access::Own,
-        run: run!(webhooks::take),
-    },
+    route("GET", "/health", Access::Public, run!(health::live)),
+    route("GET", "/healthz", Access::Public, run!(health::live)),
+    route("GET", "/ready", Access::Public, run!(health::ready)),
+    route("GET", "/readyz", Access::Public, run!(health::ready)),
+    route("GET", "/startup", Access::Public, run!(health::ready)),
+    route("GET", "/startupz", Access::Public, run!(health::ready)),
+    route("GET", "/metrics", READ, run!(metrics::shown)),
+    route("GET", "/v1/models", READ, run!(openai::list)),
+    route("GET", "/v1/models/{*model}", READ, run!(openai::one)),
+    route("POST", "/v1/chat/completions", WRITE, run!(openai::complete)),
+    route("POST", "/v1/responses", WRITE, run!(openai::respond)),
+    route("POST", "/v1/embeddings", WRITE, run!(openai::embed)),
+    route("POST", "/tools/invoke", WRITE, run!(invoke::invoke)),
+    route("POST", "/hooks/agent", Access::Own, run!(hooks::agent)),
+    route("POST", "/hooks/wake", Access::Own, run!(hooks::wake)),
+    route("*", "/webhooks/{channel}/{account}", Access::Own, run!(webhooks::take)),
 ];
 
 /// Every HTTP route that there is.
@@ -95,28 +112,55 @@ pub(super) fn router(server: Arc<Server>) -> Router {
 
 /// What every request goes through.
 async fn enter(server: Arc<Server>, route: &'static Route, request: Request) -> Response {
+    let (began, method) = (Instant::now(), request.method().clone());
+    let response = match admit(&server, route, request).await {
+        Ok((caller, request)) => (route.run)(Arc::clone(&server), caller, request).await,
+        Err(refusal) => *refusal,
+    };
+    server.metrics.answered(&method, route.path, response.status(), began.elapsed());
+    response
+}
+
+/// Checks whether whoever sent the request may use the route.
+async fn admit(
+    server: &Arc<Server>,
+    route: &Route,
+    request: Request,
+) -> Result<(Caller, Request), Box<Response>> {
     let (parts, stream) = request.into_parts();
-    let origin = Origin::of(&parts, &server.config);
+    let mut origin = Origin::of(&parts, &server.config);
     let caller = match route.access {
         Access::Public | Access::Own => Caller::unknown(&origin),
         Access::Scope(scope) => {
-            if let Err((status, why)) = guard::check(&parts.headers, &server.config) {
-                return body::refuse(status, why);
+            guard::check(&parts.headers, &server.config)
+                .map_err(|(status, why)| Box::new(body::refuse(status, why)))?;
+            server.identify(&mut origin).await;
+            let caller = server
+                .authenticate(&parts.headers, &origin)
+                .map_err(|refusal| Box::new(refused(server, refusal)))?;
+            if !caller.may(scope) {
+                let why = format!("this needs the scope {scope}");
+                return Err(Box::new(body::refuse(StatusCode::FORBIDDEN, &why)));
             }
-            match server.authenticate(&parts.headers, &origin) {
-                Ok(caller) if caller.may(scope) => caller,
-                Ok(_) => {
-                    let why = format!("this needs the scope {scope}");
-                    return body::refuse(StatusCode::FORBIDDEN, &why);
-                }
-                Err(refusal) => return refused(&server, refusal),
+            let most = server.config.limits.requests_per_minute;
+            if let Err(pause) = server.rates.take(Use::Http(origin.address), most) {
+                return Err(Box::new(too_many("too many requests; try later", pause)));
             }
+            caller
         }
     };
-    (route.run)(server, caller, Request::from_parts(parts, stream)).await
+    Ok((caller, Request::from_parts(parts, stream)))
 }
 
-fn refused(server: &Arc<Server>, refusal: Refusal) -> Response {
+fn too_many(why: &str, pause: Duration) -> Response {
+    let mut response = body::refuse(StatusCode::TOO_MANY_REQUESTS, why);
+    let seconds = pause.as_millis().div_ceil(1000);
+    let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    response
+}
+
+pub(super) fn refused(server: &Arc<Server>, refusal: Refusal) -> Response {
     match refusal {
         Refusal::Missing => body::refuse(StatusCode::UNAUTHORIZED, "this needs a credential"),
         Refusal::Mismatch => {
@@ -127,13 +171,7 @@ fn refused(server: &Arc<Server>, refusal: Refusal) -> Response {
             body::refuse(StatusCode::FORBIDDEN, "nobody is let in from where this comes from")
         }
         Refusal::Locked { retry_after_ms } => {
-            let mut response = body::refuse(
-                StatusCode::TOO_MANY_REQUESTS,
-                "too many wrong credentials; try later",
-            );
-            let seconds = retry_after_ms.div_ceil(1000);
-            response.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());
-            response
+            too_many("too many wrong credentials; try later", Duration::from_millis(retry_after_ms))
         }
     }
 }

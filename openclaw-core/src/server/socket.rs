@@ -116,10 +116,11 @@ fn refusing(code: u16, id: &str, error: WireError) -> Farewell {
 async fn attend(
     server: Arc<Server>,
     headers: HeaderMap,
-    origin: Origin,
+    mut origin: Origin,
     place: Place,
     upgraded: Upgraded,
 ) {
+    server.identify(&mut origin).await;
     let limits = Limits::default().max_payload_len(Some(MAX_UNAUTHENTICATED_BYTES));
     let mut socket: Socket =
         ServerBuilder::new().limits(limits).config(Config::default()).serve(TokioIo::new(upgraded));

@@ -7,7 +7,10 @@ use std::{
         Arc, Mutex, PoisonError, RwLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
+
+use tokio::sync::Notify;
 
 use super::{
     auth::Comparer,
@@ -16,13 +19,16 @@ use super::{
     devices::Devices,
     events,
     lockout::Lockouts,
+    methods,
+    metrics::Metrics,
+    rates::Rates,
     runs::Runs,
 };
 use crate::{
     error::Result,
     gateway::Handle,
     id::hex,
-    protocol::{DeviceKey, close},
+    protocol::{DeviceKey, Scope, close},
     time::Timestamp,
 };
 
@@ -34,12 +40,21 @@ pub(super) struct Server {
     pub(super) lockouts: Lockouts,
     pub(super) devices: Devices,
     pub(super) runs: Runs,
+    pub(super) rates: Rates,
+    pub(super) metrics: Metrics,
     pub(super) started: Timestamp,
     pub(super) boot_id: String,
     pub(super) connections: RwLock<HashMap<u64, Arc<Connection>>>,
+    /// Somebody came or went.
+    pub(super) moved: Arc<Notify>,
     waiting: Mutex<Waiting>,
     last: AtomicU64,
 }
+
+/// Above how many connections nobody is told of each that comes and goes.
+const MAX_TOLD: usize = 100;
+/// How long those who come and go are gathered before others are told.
+const TOLD_EVERY: Duration = Duration::from_millis(500);
 
 /// The sockets that have not said who they are.
 #[derive(Default)]
@@ -64,6 +79,13 @@ impl Drop for Place {
                 waiting.of.remove(&self.address);
             }
         }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Whoever waits for it sees that nobody is left.
+        self.moved.notify_one();
     }
 }
 
@@ -102,9 +124,12 @@ impl Server {
             lockouts,
             devices,
             runs: Runs::default(),
+            rates: Rates::default(),
+            metrics: Metrics::new(),
             started,
             boot_id: uuid(boot),
             connections: RwLock::default(),
+            moved: Arc::default(),
             waiting: Mutex::default(),
             last: AtomicU64::new(0),
             config,
@@ -119,6 +144,7 @@ impl Server {
         let hub = Arc::clone(&server.handle.hub);
         let weak: Weak<Self> = Arc::downgrade(server);
         hub.spawn(events::follow(Weak::clone(&weak), hub.events.subscribe()));
+        hub.spawn(Self::tell_presence(Weak::clone(&weak), Arc::clone(&server.moved)));
         let draining = hub.draining.clone();
         hub.spawn(async move {
             draining.cancelled().await;
@@ -126,6 +152,21 @@ impl Server {
                 server.tell(&Event::new("shutdown", &serde_json::json!({ "reason": "stopping" })));
             }
         });
+    }
+
+    /// Tells those who may read who is connected, when that changes.
+    async fn tell_presence(server: Weak<Self>, moved: Arc<Notify>) {
+        loop {
+            moved.notified().await;
+            tokio::time::sleep(TOLD_EVERY).await;
+            let Some(server) = server.upgrade() else { return };
+            if server.is_watched() && server.count() <= MAX_TOLD {
+                let payload =
+                    serde_json::json!({ "presence": methods::status::everybody(&server) });
+                let event = Event::new("presence", &payload);
+                server.tell_some(&event, |one| one.caller.may(Scope::Read));
+            }
+        }
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -168,6 +209,11 @@ impl Server {
                 tracing::warn!(%error, "a restart would forget who is locked out");
             }
         });
+    }
+
+    /// How many sockets have not said who they are.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).all
     }
 
     /// True if there is anybody to tell.

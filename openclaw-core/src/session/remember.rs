@@ -51,7 +51,7 @@ pub(super) struct Shown {
 
 /// Whose memory what is said at a place goes to: the person's, or in a group the group's own. What somebody
 /// said alone with the agent does not come up among others.
-pub(super) fn scope(key: &SessionKey, principal: &Principal) -> Scope {
+pub(crate) fn scope(key: &SessionKey, principal: &Principal) -> Scope {
     let place = key.conversation();
     match place.kind {
         ConversationKind::Direct => Scope::of(key.agent().clone(), principal),

@@ -214,7 +214,7 @@ pub(super) fn send(request: Request<'_>) -> Result<Later, WireError> {
 }
 
 /// The account that is meant; it need not be named if there is one only.
-fn account(
+pub(in crate::server) fn account(
     server: &Server,
     channel: Option<&str>,
     name: Option<&str>,
@@ -229,4 +229,45 @@ fn account(
         (None, _) => Err(WireError::invalid("there is no such channel")),
         _ => Err(WireError::invalid("several accounts fit; name channel and accountId")),
     }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Switch {
+    channel: String,
+    account_id: Option<String>,
+}
+
+/// `channels.start`: listens on an account that does not.
+pub(super) fn start(request: Request<'_>) -> Answer {
+    let params: Switch = request.parse()?;
+    let account = account(request.server, Some(&params.channel), params.account_id.as_deref())?;
+    let hub = &request.server.handle.hub;
+    if hub.draining.is_cancelled() {
+        return Err(WireError::busy("the gateway is shutting down", 1_000));
+    }
+    let channel = hub.plan().channels.get(&account).cloned();
+    let channel = channel.ok_or_else(|| WireError::invalid("there is no such channel"))?;
+    if !hub.listening_accounts().contains(&account) {
+        hub.listen(channel);
+    }
+    answer(&json!({
+        "channel": account.channel(), "accountId": account.name(), "started": true,
+    }))
+}
+
+/// `channels.stop`: listens on an account no more, until it is started or the gateway is. What is to be
+/// sent there is sent.
+pub(super) fn stop(request: Request<'_>) -> Result<Later, WireError> {
+    let params: Switch = request.parse()?;
+    let account = account(request.server, Some(&params.channel), params.account_id.as_deref())?;
+    let server = Arc::clone(request.server);
+    Ok(Box::pin(async move {
+        let hub = &server.handle.hub;
+        let stopped = hub.listening_accounts().contains(&account);
+        hub.dismiss(&account).await;
+        answer(&json!({
+            "channel": account.channel(), "accountId": account.name(), "stopped": stopped,
+        }))
+    }))
 }

@@ -258,3 +258,24 @@ fn node(server: &Server, device: &Value) -> Value {
     }
     value
 }
+
+/// `node.pair.remove`: a device is a node no more.
+pub(super) fn remove_node(request: Request<'_>) -> Result<Later, WireError> {
+    let params: OfNode = request.parse()?;
+    let unknown = || WireError::invalid("unknown nodeId");
+    let id: DeviceId = params.node_id.parse().map_err(|_| unknown())?;
+    request.server.devices.approved(&id, Role::Node).ok_or_else(unknown)?;
+    let server = Arc::clone(request.server);
+    Ok(Box::pin(async move {
+        server.devices.revoke(&id, Role::Node).await.map_err(WireError::from)?;
+        expel(&server, &id, Some(Role::Node)).await;
+        answer(&json!({ "nodeId": id, "removed": true }))
+    }))
+}
+
+/// `gateway.identity.get`: the key by which devices know the gateway again.
+pub(super) fn gateway(request: Request<'_>) -> Answer {
+    let _: Empty = request.parse()?;
+    let key = &request.server.key;
+    answer(&json!({ "deviceId": key.id(), "publicKey": crate::protocol::encode(&key.public()) }))
+}

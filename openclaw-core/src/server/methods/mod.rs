@@ -2,11 +2,16 @@
 
 mod agents;
 mod approvals;
-mod channels;
+pub(super) mod channels;
 mod devices;
-mod runs;
+mod files;
+mod messages;
+pub(super) mod runs;
 mod sessions;
+mod setup;
 pub(super) mod status;
+mod tools;
+mod usage;
 
 use std::{collections::BTreeMap, pin::Pin, sync::Arc};
 
@@ -74,9 +79,15 @@ pub(super) struct Method {
     pub(super) name: &'static str,
     pub(super) need: Need,
     pub(super) run: Run,
+    /// True if it changes who is let in or what is kept: a client may use it so often and no more.
+    pub(super) changes: bool,
 }
 
 impl Method {
+    const fn changing(self) -> Self {
+        Self { changes: true, ..self }
+    }
+
     pub(super) fn allows(&self, caller: &Caller) -> Result<(), WireError> {
         let role = match self.need {
             Need::Node => Role::Node,
@@ -133,7 +144,7 @@ const APPROVALS: Need = Need::Scope(Scope::Approvals);
 const PAIRING: Need = Need::Scope(Scope::Pairing);
 
 const fn now(name: &'static str, need: Need, run: fn(Request<'_>) -> Answer) -> Method {
-    Method { name, need, run: Run::Now(run) }
+    Method { name, need, run: Run::Now(run), changes: false }
 }
 
 const fn later(
@@ -141,7 +152,7 @@ const fn later(
     need: Need,
     run: fn(Request<'_>) -> Result<Later, WireError>,
 ) -> Method {
-    Method { name, need, run: Run::Later(run) }
+    Method { name, need, run: Run::Later(run), changes: false }
 }
 
 /// Every method, in order of their names.
@@ -152,49 +163,60 @@ static METHODS: &[Method] = &[
     now("agents.list", READ, agents::list),
     later("approval.get", APPROVALS, approvals::describe),
     later("approval.resolve", APPROVALS, approvals::resolve_any),
-    later("channels.pairing.approve", PAIRING, channels::pairing_approve),
+    later("channels.pairing.approve", PAIRING, channels::pairing_approve).changing(),
     now("channels.pairing.list", PAIRING, channels::pairing_list),
+    now("channels.start", ADMIN, channels::start).changing(),
     now("channels.status", READ, channels::status),
+    later("channels.stop", ADMIN, channels::stop).changing(),
     later("chat.abort", WRITE, runs::chat_abort),
     later("chat.history", READ, sessions::history),
+    later("chat.inject", ADMIN, messages::inject),
     now("chat.metadata", READ, sessions::metadata),
     later("chat.send", WRITE, runs::chat_send),
     now("commands.list", READ, agents::commands),
-    later("device.pair.approve", PAIRING, devices::approve),
+    now("config.get", READ, setup::config),
+    now("config.schema", READ, setup::schema),
+    later("device.pair.approve", PAIRING, devices::approve).changing(),
     now("device.pair.list", PAIRING, devices::list),
-    later("device.pair.reject", PAIRING, devices::reject),
-    later("device.pair.remove", PAIRING, devices::remove),
-    later("device.pair.rename", PAIRING, devices::rename),
-    later("device.token.revoke", PAIRING, devices::revoke),
-    later("device.token.rotate", PAIRING, devices::rotate),
+    later("device.pair.reject", PAIRING, devices::reject).changing(),
+    later("device.pair.remove", PAIRING, devices::remove).changing(),
+    later("device.pair.rename", PAIRING, devices::rename).changing(),
+    later("device.token.revoke", PAIRING, devices::revoke).changing(),
+    later("device.token.rotate", PAIRING, devices::rotate).changing(),
     later("exec.approval.get", APPROVALS, approvals::get),
     later("exec.approval.list", APPROVALS, approvals::list),
     later("exec.approval.resolve", APPROVALS, approvals::resolve),
+    now("gateway.identity.get", READ, devices::gateway),
     now("health", READ, status::health),
+    now("logs.tail", READ, setup::logs),
+    later("message.action", WRITE, messages::act),
     later("models.list", READ, agents::models),
     now("node.describe", READ, devices::describe),
     now("node.list", READ, devices::nodes),
-    later("node.pair.approve", PAIRING, devices::approve),
+    later("node.pair.approve", PAIRING, devices::approve).changing(),
     now("node.pair.list", PAIRING, devices::node_list),
-    later("node.pair.reject", PAIRING, devices::reject),
+    later("node.pair.reject", PAIRING, devices::reject).changing(),
+    later("node.pair.remove", PAIRING, devices::remove_node).changing(),
     later("send", WRITE, channels::send),
     later("sessions.abort", WRITE, runs::sessions_abort),
     now("sessions.create", WRITE, sessions::create),
-    later("sessions.delete", ADMIN, sessions::delete),
+    later("sessions.delete", ADMIN, sessions::delete).changing(),
     later("sessions.describe", READ, sessions::describe),
     later("sessions.get", READ, sessions::describe),
     later("sessions.list", READ, sessions::list),
     now("sessions.messages.subscribe", READ, runs::follow),
     now("sessions.messages.unsubscribe", READ, runs::unfollow),
     later("sessions.preview", READ, sessions::preview),
-    later("sessions.reset", ADMIN, sessions::reset),
+    later("sessions.reset", ADMIN, sessions::reset).changing(),
     later("sessions.resolve", READ, sessions::resolve),
     later("sessions.send", WRITE, runs::sessions_send),
     now("sessions.subscribe", READ, runs::subscribe),
+    later("sessions.usage", READ, usage::sessions),
     now("status", READ, status::status),
     now("system-presence", READ, status::presence),
     now("tools.catalog", READ, agents::catalog),
     now("tools.effective", READ, agents::effective),
+    later("tools.invoke", WRITE, tools::invoke),
 ];
 
 /// The events that there are.
@@ -206,6 +228,7 @@ pub(super) const EVENTS: &[&str] = &[
     "device.pair.resolved",
     "exec.approval.requested",
     "exec.approval.resolved",
+    "presence",
     "sessions.changed",
     "shutdown",
     "tick",

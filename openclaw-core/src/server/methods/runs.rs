@@ -5,14 +5,20 @@ use std::{sync::Arc, time::Duration};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Later, Request, Rest, agents::Empty, answer};
+use super::{
+    Answer, Later, Request, Rest,
+    agents::Empty,
+    answer,
+    files::{Attachment, files, kept},
+};
 use crate::{
     access::Principal,
     gateway::{Command, Reply, parse_command},
     id::{EventKey, SessionKey},
     message::Content,
-    protocol::{Code, MAX_IDEMPOTENCY_KEY_BYTES, Scope, WireError},
+    protocol::{Code, DeviceId, MAX_IDEMPOTENCY_KEY_BYTES, Scope, WireError},
     server::{
+        caller::Caller,
         connection::Connection,
         events, keys,
         runs::{Done, Run},
@@ -31,6 +37,7 @@ const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
 struct Ask {
     session: SessionKey,
     text: String,
+    files: Vec<Content>,
     key: String,
 }
 
@@ -64,7 +71,7 @@ struct AgentParams {
     idempotency_key: String,
     agent_id: Option<String>,
     session_key: Option<String>,
-    attachments: Option<Vec<Value>>,
+    attachments: Option<Vec<Attachment>>,
     #[serde(flatten)]
     rest: Rest,
 }
@@ -72,7 +79,7 @@ struct AgentParams {
 impl AgentParams {
     fn ask(self, request: &Request<'_>) -> Result<Ask, WireError> {
         self.rest.only(request.method, IGNORED)?;
-        no_attachments(request.method, self.attachments.as_deref())?;
+        let files = files(request.method, self.attachments)?;
         let plan = request.server.handle.hub.plan();
         let agent = self.agent_id.as_deref();
         let key = checked_key(request.method, self.idempotency_key)?;
@@ -84,7 +91,7 @@ impl AgentParams {
                 None => keys::api(plan.default_agent.clone(), &format!("explicit:{key}"))?,
             },
         };
-        Ok(Ask { session, text: self.message, key })
+        Ok(Ask { session, text: self.message, files, key })
     }
 }
 
@@ -95,7 +102,7 @@ struct ChatSend {
     message: String,
     idempotency_key: String,
     agent_id: Option<String>,
-    attachments: Option<Vec<Value>>,
+    attachments: Option<Vec<Attachment>>,
     #[serde(flatten)]
     rest: Rest,
 }
@@ -107,18 +114,9 @@ struct SessionsSend {
     message: String,
     idempotency_key: Option<String>,
     agent_id: Option<String>,
-    attachments: Option<Vec<Value>>,
+    attachments: Option<Vec<Attachment>>,
     #[serde(flatten)]
     rest: Rest,
-}
-
-fn no_attachments(method: &str, attachments: Option<&[Value]>) -> Result<(), WireError> {
-    match attachments {
-        Some([_, ..]) => Err(WireError::invalid(format!(
-            "invalid {method} params: at /attachments: files are not taken here"
-        ))),
-        _ => Ok(()),
-    }
 }
 
 fn checked_key(method: &str, key: String) -> Result<String, WireError> {
@@ -132,45 +130,63 @@ fn checked_key(method: &str, key: String) -> Result<String, WireError> {
 }
 
 /// Commands need the scope of what they do: text is no way around it.
-pub(super) fn permitted(connection: &Connection, text: &str) -> Result<(), WireError> {
+pub(in crate::server) fn permitted(caller: &Caller, text: &str) -> Result<(), WireError> {
     let needed = match parse_command(text) {
         Some(Command::Approve { .. }) => Scope::Approvals,
         Some(Command::Pair { .. }) => Scope::Pairing,
         Some(Command::Agent { name: Some(_) }) => Scope::Admin,
         _ => return Ok(()),
     };
-    if connection.caller.may(needed) {
+    if caller.may(needed) {
         return Ok(());
     }
     Err(super::missing(needed))
 }
 
-/// Accepts what is asked. It is durable when this returns; whoever asks with the same key again gets
-/// the same run.
+/// A message to an agent, and in whose name it is.
+pub(in crate::server) struct Asked {
+    pub(in crate::server) session: SessionKey,
+    pub(in crate::server) content: Vec<Content>,
+    pub(in crate::server) key: String,
+    pub(in crate::server) principal: Principal,
+    /// The device that asks, so that its revocation ends what it began.
+    pub(in crate::server) device: Option<DeviceId>,
+}
+
+/// Accepts what a client asks in the owner's name.
 async fn begin(
     server: &Arc<Server>,
     connection: &Arc<Connection>,
     ask: Ask,
 ) -> Result<Arc<Run>, WireError> {
-    permitted(connection, &ask.text)?;
-    if ask.text.trim().is_empty() {
+    permitted(&connection.caller, &ask.text)?;
+    if ask.text.trim().is_empty() && ask.files.is_empty() {
         return Err(WireError::invalid("the message is empty"));
     }
-    let device = connection.device.clone();
-    let (run, new) = server.runs.begin(&ask.key, &ask.session, device, server.now())?;
+    let Ask { session, text, files, key } = ask;
+    let text = Some(Content::text(text)).filter(|text| text.as_text() != Some(""));
+    let mut content: Vec<Content> = text.into_iter().collect();
+    for file in files {
+        content.push(kept(server, file).await?);
+    }
+    let (principal, device) = (Principal::Owner, connection.device.clone());
+    accept(server, Asked { session, content, key, principal, device }).await
+}
+
+/// Accepts what is asked. It is durable when this returns; whoever asks with the same key again gets
+/// the same run.
+pub(in crate::server) async fn accept(
+    server: &Arc<Server>,
+    asked: Asked,
+) -> Result<Arc<Run>, WireError> {
+    let Asked { session, content, key, principal, device } = asked;
+    let (run, new) = server.runs.begin(&key, &session, device, server.now())?;
     if !new {
         return Ok(run);
     }
-    let peer = ask.session.conversation().peer.clone();
-    let asked = server
-        .handle
-        .ask(peer, Content::text(ask.text))
-        .in_session(ask.session)
-        .principal(Principal::Owner)
-        .key(&ask.key)
-        .stream()
-        .await;
-    let answer = match asked {
+    let peer = session.conversation().peer.clone();
+    let ask = server.handle.ask(peer, "").saying(content).in_session(session).principal(principal);
+    let answer = match ask.key(&key).stream().await {
         Ok(answer) => answer,
         Err(error) => {
             server.runs.forget(&run);
@@ -260,25 +276,25 @@ fn usage(reply: &Reply) -> Value {
 pub(super) fn chat_send(request: Request<'_>) -> Result<Later, WireError> {
     let params: ChatSend = request.parse()?;
     params.rest.only(request.method, IGNORED)?;
-    no_attachments(request.method, params.attachments.as_deref())?;
+    let files = files(request.method, params.attachments)?;
     let plan = request.server.handle.hub.plan();
     let session = keys::read(&plan, &params.session_key, params.agent_id.as_deref())?;
     let key = checked_key(request.method, params.idempotency_key)?;
-    Ok(started(request, Ask { session, text: params.message, key }))
+    Ok(started(request, Ask { session, text: params.message, files, key }))
 }
 
 /// `sessions.send`: the same by the session's key.
 pub(super) fn sessions_send(request: Request<'_>) -> Result<Later, WireError> {
     let params: SessionsSend = request.parse()?;
     params.rest.only(request.method, IGNORED)?;
-    no_attachments(request.method, params.attachments.as_deref())?;
+    let files = files(request.method, params.attachments)?;
     let plan = request.server.handle.hub.plan();
     let session = keys::read(&plan, &params.key, params.agent_id.as_deref())?;
     let key = match params.idempotency_key {
         Some(key) => checked_key(request.method, key)?,
         None => request.server.fresh().map_err(WireError::from)?,
     };
-    Ok(started(request, Ask { session, text: params.message, key }))
+    Ok(started(request, Ask { session, text: params.message, files, key }))
 }
 
 fn started(request: Request<'_>, ask: Ask) -> Later {

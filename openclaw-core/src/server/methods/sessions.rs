@@ -27,14 +27,14 @@ const MAX_MESSAGES: usize = 1_000;
 const MAX_HISTORY_BYTES: usize = 6 * 1024 * 1024;
 
 /// A session's present history, folded from its log.
-struct Folded {
-    session: Session,
+pub(super) struct Folded {
+    pub(super) session: Session,
     /// When its last entry was made.
-    updated: Option<Timestamp>,
+    pub(super) updated: Option<Timestamp>,
     messages: Vec<Value>,
 }
 
-async fn fold(hub: &Hub, key: &SessionKey) -> Result<Folded> {
+pub(super) async fn fold(hub: &Hub, key: &SessionKey) -> Result<Folded> {
     let head = hub.store.head(key).await?;
     let mut folded = Folded { session: Session::new(), updated: None, messages: Vec::new() };
     for row in hub.store.read(key, head.checkpoint, usize::MAX).await? {

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use super::{Answer, Request, Rest, agents::Empty, answer};
 use crate::server::{health, state::Server};
 
+/// How many connections are shown.
+const MAX_SHOWN: usize = 200;
+
 #[derive(Deserialize)]
 struct Loose {
     #[serde(flatten)]
@@ -49,7 +52,14 @@ pub(in crate::server) fn everybody(server: &Server) -> Vec<Value> {
         "platform": std::env::consts::OS, "instanceId": server.boot_id, "ts": now,
         "text": format!("Gateway {}", env!("CARGO_PKG_VERSION")),
     })];
+    // Those that came last, of very many.
+    let skipped = server.count().saturating_sub(MAX_SHOWN);
+    let mut seen = 0;
     server.each_arc(|one| {
+        seen += 1;
+        if seen <= skipped {
+            return;
+        }
         let client = &one.params.client;
         let mut entry = json!({
             "mode": client.mode, "version": client.version, "platform": client.platform,

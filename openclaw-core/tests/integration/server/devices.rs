@@ -73,6 +73,16 @@ pub(super) fn proven(client: &Client, seed: u8, scopes: &[&str]) -> (DeviceKey, 
     (key(seed), serde_json::to_value(&params).unwrap())
 }
 
+/// What a node says to come in, and its key.
+pub(super) fn proven_node(client: &Client, seed: u8) -> (DeviceKey, Value) {
+    let mut params = params(&[]);
+    params.role = Some("node".into());
+    params.client.id = "node-host".into();
+    params.client.mode = ClientMode::Node;
+    prove(client, &key(seed), &mut params);
+    (key(seed), serde_json::to_value(&params).unwrap())
+}
+
 fn key(seed: u8) -> DeviceKey {
     DeviceKey::from_seed(&[seed; 32])
 }

@@ -26,7 +26,7 @@ async fn says_without_a_credential_that_it_lives_and_nothing_more() {
 #[tokio::test]
 async fn every_route_asks_for_what_its_entry_says() {
     const PUBLIC: [&str; 6] = ["/health", "/healthz", "/ready", "/readyz", "/startup", "/startupz"];
-    const OWN: [&str; 1] = ["/webhooks/{channel}/{account}"];
+    const OWN: [&str; 3] = ["/hooks/agent", "/hooks/wake", "/webhooks/{channel}/{account}"];
     let doors = Doors::open(config()).await;
     let wrong = "Authorization: Bearer wrong";
     for route in http_routes() {
