@@ -10,7 +10,7 @@ use openclaw_core::{
 };
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::{rows, shelf::Shelf};
+use super::{read, rows, shelf::Shelf};
 use crate::{
     index::{Bits, Coarse, Doc, VectorIndex as _},
     sqlite::error::failed,
@@ -134,7 +134,7 @@ impl Asked {
     fn scale(&self, shelf: &Shelf, found: &[(Doc, f32)]) -> (f32, f32) {
         let high = found.first().map_or(1.0, |(_, close)| *close);
         let mean =
-            self.meaning.as_ref().map(|meaning| shelf.vectors.mean_closeness(&meaning.coarse));
+            self.meaning.as_ref().map(|meaning| shelf.vectors.scan.mean_closeness(&meaning.coarse));
         (mean.unwrap_or(0.0).min(high - 0.1), high)
     }
 
@@ -186,8 +186,8 @@ impl Asked {
             return Ok(Vec::new());
         };
         let mut found = shelf.vectors.search(&meaning.coarse, among, wanted);
-        // The best once more by their whole values.
-        let best = (2 * self.query.limit + 16).min(found.len());
+        // The best once more by their whole values; some more than wanted, since the order may change.
+        let best = (self.query.limit + self.query.limit / 2 + 4).min(found.len());
         for (doc, close) in found.iter_mut().take(best) {
             if let Some(exact) = exact(conn, rows::id(scope, *doc), &meaning.vector)? {
                 *close = exact;
@@ -207,10 +207,15 @@ impl Asked {
     ) -> Result<Vec<Recalled>> {
         let mut found: Vec<(Doc, Recalled)> = Vec::with_capacity(hits.len());
         for mut hit in hits {
+            // Those behind have no better score, and none can get one.
+            let better = found.iter().filter(|(_, recalled)| recalled.score >= hit.score);
+            if better.count() >= self.query.limit {
+                break;
+            }
             // Forgotten just now.
-            let Some(fact) = rows::fact(conn, rows::id(scope, hit.doc))? else { continue };
+            let Some(fact) = read::fact(conn, rows::id(scope, hit.doc))? else { continue };
             if let Some(through) = hit.through {
-                hit.why.through = rows::fact(conn, rows::id(scope, through))?.map(|fact| fact.id);
+                hit.why.through = read::fact(conn, rows::id(scope, through))?.map(|fact| fact.id);
             }
             let repeats = found.iter().any(|(doc, earlier)| {
                 !earlier.why.repeats
@@ -265,7 +270,7 @@ fn cosine(bytes: &[u8], query: &[f32]) -> Option<f32> {
 }
 
 fn same(shelf: &Shelf, a: Doc, b: Doc) -> bool {
-    shelf.vectors.likeness(a, b).is_some_and(|close| close >= SAME)
+    shelf.vectors.scan.likeness(a, b).is_some_and(|close| close >= SAME)
 }
 
 /// Facts give their score to the turns that they were drawn from, and step back for them.
