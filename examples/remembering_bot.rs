@@ -20,7 +20,7 @@ use openclaw_core::{
 };
 use openclaw_memory::{
     embed::StaticEmbedder,
-    files::Folder,
+    files::{Folder, Indexed},
     sqlite::{Sqlite, SqliteMemory},
 };
 use openclaw_providers::openai::OpenAi;
@@ -53,7 +53,7 @@ fn follow(folder: &Path, memory: SqliteMemory, cancel: Cancel) {
     tokio::spawn(async move {
         let scope = Scope::of("main", &Principal::Owner);
         let each = Duration::from_secs(2);
-        let heard = |indexed| match indexed {
+        let heard = |indexed: Result<Indexed>| match indexed {
             Ok(indexed) => tracing::info!(?indexed, "the workspace changed"),
             Err(error) => tracing::warn!(%error, "the workspace cannot be read"),
         };
@@ -65,7 +65,7 @@ fn follow(folder: &Path, memory: SqliteMemory, cancel: Cancel) {
 async fn main() -> Result<()> {
     openclaw_examples::log();
     let model = OpenAi::from_env()?;
-    eprintln!("I think with {model:?}. Ctrl-D ends this.");
+    eprintln!("I think with {model}. Ctrl-D ends this.");
     let folder = openclaw_examples::folder()?;
     let store = Sqlite::open(folder.join("remembering.db")).await?;
     let memory = memory(&store).await?;

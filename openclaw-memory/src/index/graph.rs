@@ -28,7 +28,7 @@ const LEAST_SHARE: usize = 8;
 const MOST_GONE: usize = 8;
 const MOST_GONE_AT_ALL: usize = 100;
 
-/// One minus the cosine of two vectors as [`bytes`] writes them.
+/// One minus the cosine of two vectors as [`Coarse::to_bytes`] writes them.
 struct Closeness;
 
 impl Distance<u8> for Closeness {

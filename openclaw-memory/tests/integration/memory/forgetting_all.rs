@@ -215,7 +215,7 @@ async fn a_forgetting_that_is_killed_goes_on() {
         let mut lines = std::io::BufRead::lines(std::io::BufReader::new(output));
         // Not before it was acknowledged.
         while !lines.next().expect("the child died by itself").unwrap().ends_with("begun") {}
-        std::thread::sleep(Duration::from_micros(dice.below(4_000) as u64));
+        tokio::time::sleep(Duration::from_micros(dice.below(4_000))).await;
         process.kill().unwrap();
         process.wait().unwrap();
         let done = lines.map_while(Result::ok).any(|line| line.ends_with("done"));

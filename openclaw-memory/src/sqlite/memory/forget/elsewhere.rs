@@ -53,13 +53,16 @@ pub(super) async fn redact(inner: &Arc<Inner>, job: &Arc<Job>) -> Result<()> {
     }
 }
 
+/// A row's id, what it says, and what it is to say.
+type Changed = (i64, String, String);
+
 fn some(
     conn: &Connection,
     job: &Job,
     table: &str,
     column: &str,
     after: i64,
-) -> Result<(Option<i64>, Vec<(i64, String, String)>)> {
+) -> Result<(Option<i64>, Vec<Changed>)> {
     let sql = format!("SELECT id, {column} FROM {table} WHERE id > ?1 ORDER BY id LIMIT ?2");
     let mut statement = conn.prepare_cached(&sql).map_err(failed)?;
     let mut rows = statement.query(params![after, TOGETHER]).map_err(failed)?;
@@ -77,7 +80,7 @@ fn some(
     Ok((last, found))
 }
 
-fn put(tx: &mut Tx<'_>, table: &str, column: &str, found: &[(i64, String, String)]) -> Result<u64> {
+fn put(tx: &mut Tx<'_>, table: &str, column: &str, found: &[Changed]) -> Result<u64> {
     let sql = format!("UPDATE {table} SET {column} = ?3 WHERE id = ?1 AND {column} = ?2");
     securely(tx, |tx| {
         let mut rows = 0;
