@@ -1,4 +1,4 @@
-//! What people of the generated conversations say in English.
+//! What can be said of people in English, asked for, and change.
 
 /// Something that can be said of a person, asked for, and change.
 pub(super) struct Attribute {
@@ -9,14 +9,6 @@ pub(super) struct Attribute {
     pub(super) changes: [&'static str; 2],
     pub(super) values: &'static [&'static str],
 }
-
-pub(super) static NAMES: [&str; 48] = [
-    "Priya", "Tomas", "Ingrid", "Kofi", "Leila", "Marek", "Yuki", "Dalia", "Owen", "Sanna",
-    "Pablo", "Mireille", "Viktor", "Amara", "Jonas", "Bea", "Rashid", "Elif", "Gwen", "Nikos",
-    "Farah", "Hugo", "Lucia", "Anders", "Chidi", "Petra", "Samir", "Wanda", "Emeka", "Rosa",
-    "Stellan", "Mina", "Caleb", "Odile", "Kwame", "Tessa", "Ivan", "Noor", "Felix", "Greta",
-    "Malik", "Sofia", "Bruno", "Hana", "Dmitri", "Alba", "Jasper", "Zainab",
-];
 
 pub(super) static ATTRIBUTES: [Attribute; 14] = [
     Attribute {
@@ -444,86 +436,4 @@ pub(super) static ATTRIBUTES: [Attribute; 14] = [
             "the depot",
         ],
     },
-];
-
-/// What {n} did once; a question asks for when. `(tuning, testing)` alternate.
-pub(super) static EVENTS: [(&str, &str); 36] = [
-    ("{n} ran the half marathon by the lake.", "When did {n} run the half marathon?"),
-    ("{n} went to the opera with an aunt.", "When did {n} go to the opera?"),
-    ("{n} opened the photo exhibition.", "When was the photo exhibition of {n} opened?"),
-    ("{n} planted forty trees in the park.", "When did {n} plant the trees?"),
-    ("{n} gave the talk on bridges.", "When did {n} give the talk on bridges?"),
-    ("{n} repaired the sailing boat.", "When did {n} repair the sailing boat?"),
-    ("{n} visited the volcano museum.", "When did {n} visit the volcano museum?"),
-    ("{n} started a pottery course.", "When did {n} start the pottery course?"),
-    ("{n} signed the lease for the shop.", "When did {n} sign the lease?"),
-    ("{n} won the chess tournament.", "When did {n} win the chess tournament?"),
-    ("{n} painted the kitchen yellow.", "When did {n} paint the kitchen?"),
-    ("{n} hosted the book club.", "When did {n} host the book club?"),
-    ("{n} flew to the wedding of a cousin.", "When was {n} at the wedding of a cousin?"),
-    ("{n} handed in the tax return.", "When did {n} hand in the tax return?"),
-    ("{n} crossed the glacier with a guide.", "When did {n} cross the glacier?"),
-    ("{n} bought the second-hand kayak.", "When did {n} buy the kayak?"),
-    ("{n} interviewed the mayor for the paper.", "When did {n} interview the mayor?"),
-    ("{n} adopted the greyhound.", "When did {n} adopt the greyhound?"),
-    ("{n} finished the welding course.", "When did {n} finish the welding course?"),
-    ("{n} broke the blue vase.", "When did {n} break the vase?"),
-    ("{n} sang at the harvest festival.", "When did {n} sing at the harvest festival?"),
-    ("{n} replaced the boiler in the cellar.", "When did {n} replace the boiler?"),
-    ("{n} donated blood at the town hall.", "When did {n} donate blood?"),
-    ("{n} camped on the island.", "When did {n} camp on the island?"),
-    ("{n} cycled to the lighthouse.", "When did {n} cycle to the lighthouse?"),
-    ("{n} defended the doctoral thesis.", "When did {n} defend the thesis?"),
-    ("{n} built the tree house for the kids.", "When did {n} build the tree house?"),
-    ("{n} catered the office party.", "When did {n} cater the office party?"),
-    ("{n} saw the comet from the hill.", "When did {n} see the comet?"),
-    ("{n} refereed the handball final.", "When did {n} referee the handball final?"),
-    ("{n} sold the caravan to a neighbour.", "When did {n} sell the caravan?"),
-    ("{n} learned to drive a tractor.", "When did {n} learn to drive a tractor?"),
-    ("{n} lost the passport at the airport.", "When did {n} lose the passport?"),
-    ("{n} moderated the debate on parking.", "When did {n} moderate the debate?"),
-    ("{n} restored the church organ.", "When did {n} restore the church organ?"),
-    ("{n} taught the first-aid class.", "When did {n} teach the first-aid class?"),
-];
-
-/// Ties between two people: `{a}` is `{r}` of `{b}`.
-pub(super) static TIES: [(&str, &str); 10] = [
-    ("{a} is the sister of {b}.", "sister"),
-    ("{a} is the landlord of {b}.", "landlord"),
-    ("{a} is the boss of {b}.", "boss"),
-    ("{a} is the cousin of {b}.", "cousin"),
-    ("{a} is the flatmate of {b}.", "flatmate"),
-    ("{a} is the piano teacher of {b}.", "piano teacher"),
-    ("{a} is the godfather of {b}.", "godfather"),
-    ("{a} is the neighbour of {b}.", "neighbour"),
-    ("{a} is the tennis partner of {b}.", "tennis partner"),
-    ("{a} is the accountant of {b}.", "accountant"),
-];
-
-/// Talk that answers nothing.
-pub(super) static TALK: [&str; 24] = [
-    "Thanks, that helps a lot!",
-    "How was your day?",
-    "I am a bit tired, let us talk tomorrow.",
-    "Did you see the weather forecast?",
-    "Remind me to buy milk and bread.",
-    "That sounds like a good plan.",
-    "{n} says hello.",
-    "I had lunch with {n}, it was nice.",
-    "Can you write a short message to {n}?",
-    "{n} was late again.",
-    "What do you think about it?",
-    "I am still waiting for an answer from {n}.",
-    "We watched a film and went to bed early.",
-    "The meeting was long and boring.",
-    "{n} and I went for a walk.",
-    "Let me think about it for a while.",
-    "It has been raining since Monday.",
-    "Tell {n} that I will call back.",
-    "I forgot where I put my umbrella.",
-    "The train was full, as always.",
-    "{n} laughed about that story.",
-    "Please make the text shorter.",
-    "I am looking forward to the weekend.",
-    "{n} asked about you.",
 ];

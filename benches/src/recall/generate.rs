@@ -8,8 +8,9 @@ use openclaw_core::{
 
 use super::{
     Collection, Part, Question, World,
-    english::{ATTRIBUTES, Attribute, EVENTS, NAMES, TALK, TIES},
+    english::{ATTRIBUTES, Attribute},
     languages::{LANGUAGES, Language},
+    people::{EVENTS, NAMES, TALK, TIES},
     random::Random,
 };
 

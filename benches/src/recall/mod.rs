@@ -5,6 +5,7 @@ mod english;
 mod generate;
 mod languages;
 mod outside;
+mod people;
 mod random;
 mod rankers;
 mod score;
