@@ -19,6 +19,8 @@ use openclaw_core::{
     provider::{CallContext, Completion, DEFAULT_MODEL, Provider},
 };
 
+use rusqlite::Connection;
+
 use super::{Inner, Progress, SqliteMemory};
 use crate::sqlite::writer::write;
 use store::Batch;
@@ -207,14 +209,28 @@ impl SqliteMemory {
     /// [`ErrorKind::Unavailable`] if the model could not be asked; it is tried again later.
     pub async fn extracted(&self) -> Result<()> {
         let mut progress = self.0.extracting.progress.subscribe();
-        // An error would mean that the sender is gone, but it is in `self`.
-        let found = progress.wait_for(|progress| *progress != Progress::Working).await;
-        if found.is_ok_and(|found| *found == Progress::Failing) {
-            return Err(Error::new(
-                ErrorKind::Unavailable,
-                "the model that draws facts could not be asked; it is tried again",
-            ));
+        let Some(most) = self.0.extraction.as_ref().map(|extraction| extraction.tokens_a_day)
+        else {
+            return Ok(());
+        };
+        loop {
+            // An error would mean that the sender is gone, but it is in `self`.
+            let found = progress.wait_for(|progress| *progress != Progress::Working).await;
+            if found.is_ok_and(|found| *found == Progress::Failing) {
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "the model that draws facts could not be asked; it is tried again",
+                ));
+            }
+            let day = self.0.clock.now().0.div_euclid(DAY_MS);
+            let left = move |conn: &Connection| {
+                Ok(store::is_behind(conn)? && store::spent(conn, day)? < most)
+            };
+            if !self.0.readers.read(left).await? {
+                return Ok(());
+            }
+            // It was idle before the last commit.
+            tokio::task::yield_now().await;
         }
-        Ok(())
     }
 }

@@ -92,6 +92,16 @@ pub(super) fn next(conn: &Connection) -> Result<Option<Batch>> {
     Ok(Some(batch))
 }
 
+/// True if there are turns that were not looked at.
+pub(super) fn is_behind(conn: &Connection) -> Result<bool> {
+    conn.query_row(
+        "SELECT EXISTS (SELECT 1 FROM memory_scopes WHERE extracted < last)",
+        [],
+        |row| row.get(0),
+    )
+    .map_err(failed)
+}
+
 /// How many tokens were used on a day.
 pub(super) fn spent(conn: &Connection, day: i64) -> Result<u64> {
     let value = |name: &str| -> Result<i64> {
