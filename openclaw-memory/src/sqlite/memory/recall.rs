@@ -27,6 +27,11 @@ const BESIDE_PLACES: usize = 2;
 /// is said in few of its turns.
 const AROUND: f32 = 0.4;
 const AROUND_PLACES: usize = 6;
+/// Which share of what is returned the best by words keep, at most; from how much of what is asked one of them must
+/// have, and from how much on all of that share. Chosen by the tuning part of the generated questions.
+const KEPT: f32 = 0.8;
+const KEPT_FROM: f32 = 0.2;
+const KEPT_ALL_FROM: f32 = 0.6;
 /// How much newer counts where the query asks for what is new.
 const RECENCY: f32 = 0.15;
 /// From this closeness on two rows say the same.
@@ -124,9 +129,50 @@ impl Asked {
             prefer_new(shelf, &mut hits);
         }
         sort(shelf, &mut hits);
+        if self.meaning.is_some() {
+            self.keep_the_best_by_words(shelf, &by_words, most, &mut hits);
+        }
         // Some more than wanted, in place of what repeats.
         hits.truncate(self.query.limit + self.query.limit / 2 + 4);
         self.read(conn, scope, shelf, hits)
+    }
+
+    /// Where the best row by words has much of what is asked, the best of them stay among what is returned, whatever
+    /// means the same: in place of the last of the others.
+    fn keep_the_best_by_words(
+        &self,
+        shelf: &Shelf,
+        by_words: &[(Doc, f32)],
+        most: f32,
+        hits: &mut Vec<Hit>,
+    ) {
+        let whole = shelf.scratch.whole();
+        let evidence = if whole > 0.0 { most / whole } else { 0.0 };
+        let sure = ((evidence - KEPT_FROM) / (KEPT_ALL_FROM - KEPT_FROM)).clamp(0.0, 1.0);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "at most the limit"
+        )]
+        let kept = (self.query.limit as f32 * KEPT * sure).round() as usize;
+        let best: Vec<Doc> = by_words.iter().take(kept).map(|(doc, _)| *doc).collect();
+        let mut end = self.query.limit.min(hits.len());
+        for doc in best.iter().rev() {
+            let Some(from) = hits.iter().position(|hit| hit.doc == *doc) else { continue };
+            if from < self.query.limit {
+                continue;
+            }
+            // The last that is none of them makes room.
+            let Some(to) = hits.iter().take(end).rposition(|hit| !best.contains(&hit.doc)) else {
+                return;
+            };
+            let score = hits.get(to).map_or(0.0, |hit| hit.score);
+            let mut hit = hits.remove(from);
+            hit.score = score;
+            hits.insert(to, hit);
+            end = to;
+        }
     }
 
     /// What closeness counts for nothing, and what for all: the mean of the scope, which any text has, and the
