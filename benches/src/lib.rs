@@ -3,6 +3,7 @@
 pub mod figures;
 pub mod http;
 pub mod model;
+pub mod recall;
 pub mod store;
 
 /// Whatever stops a driver.

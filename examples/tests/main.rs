@@ -21,6 +21,12 @@ mod gateway;
 #[path = "../hello.rs"]
 #[allow(dead_code, reason = "its `main` is not called")]
 mod hello;
+#[path = "../remembering_bot.rs"]
+#[allow(dead_code, reason = "its `main` is not called")]
+mod remembering_bot;
+#[path = "../semantic_search.rs"]
+#[allow(dead_code, reason = "its `main` is not called")]
+mod semantic_search;
 #[path = "../structured_output.rs"]
 #[allow(dead_code, reason = "its `main` is not called")]
 mod structured_output;
@@ -61,6 +67,38 @@ async fn hello_answers_what_is_piped_in_and_ends() {
     let mut text = String::new();
     printed.read_to_string(&mut text).await.unwrap();
     assert!(text.contains("Good evening."), "{text}");
+}
+
+#[tokio::test]
+async fn the_remembering_bot_knows_after_new_what_was_said_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = Scripted::from_fn(|_| Ok("Noted."));
+    let (terminal, _printed) =
+        terminal("The spare key is under the blue flower pot.\n/new\nWhere is the spare key?\n");
+    let store = store(&folder).await;
+    let memory = remembering_bot::memory(&store).await.unwrap();
+    let app = remembering_bot::app(model.clone(), terminal, store, memory);
+    let gateway = app.start().await.unwrap();
+    gateway.idle().await;
+    gateway.shutdown().await.unwrap();
+    let last = format!("{:?}", model.requests().last().unwrap().messages);
+    assert!(last.contains("from your memory") && last.contains("blue flower pot"), "{last}");
+}
+
+#[tokio::test]
+async fn a_folder_is_searched_by_meaning_and_again() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("car.md", "The automobile is in the garage."),
+        ("tea.md", "# Tea\n\nGreen tea is brewed at eighty degrees."),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    for _ in 0..2 {
+        let path = folder.path().to_owned();
+        let found = semantic_search::search(path, "how hot is the tea", |_| ()).await.unwrap();
+        assert_eq!(found[0].fact.session.as_deref(), Some("tea.md"));
+    }
 }
 
 #[tokio::test]

@@ -204,6 +204,9 @@ fn secret() -> Confidentiality {
     Confidentiality::Secret
 }
 
+/// What stands in a log in place of what was forgotten.
+pub const FORGOTTEN: &str = "[forgotten]";
+
 /// The most that one recall returns.
 pub const MAX_RECALL: usize = 200;
 

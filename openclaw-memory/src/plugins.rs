@@ -22,7 +22,7 @@ async fn sqlite(
     let store = config.builder().clock(std::sync::Arc::clone(cx.clock())).open().await?;
     let mut parts = openclaw_core::plugin::Parts::new().store(store.clone());
     if let Some(memory) = &config.memory {
-        parts = parts.memory(memory.builder(&store)?.open().await?);
+        parts = parts.memory(memory.builder(&store).await?.open().await?);
     }
     Ok(parts)
 }

@@ -11,9 +11,16 @@ use crate::{
 /// its size.
 pub const SESSION_CACHE_BYTES: usize = 8 * 1024 * 1024;
 
+/// A session, the revision of its log, and about how many bytes it takes.
+struct Kept {
+    session: Session,
+    revision: u64,
+    bytes: usize,
+}
+
 /// The sessions used last.
 pub(super) struct SessionCache {
-    sessions: LruCache<SessionKey, (Session, usize)>,
+    sessions: LruCache<SessionKey, Kept>,
     bytes: usize,
 }
 
@@ -22,21 +29,21 @@ impl SessionCache {
         Self { sessions: LruCache::unbounded(), bytes: 0 }
     }
 
-    pub(super) fn take(&mut self, key: &SessionKey) -> Option<Session> {
-        let (session, bytes) = self.sessions.pop(key)?;
-        self.bytes -= bytes;
-        Some(session)
+    pub(super) fn take(&mut self, key: &SessionKey) -> Option<(Session, u64)> {
+        let kept = self.sessions.pop(key)?;
+        self.bytes -= kept.bytes;
+        Some((kept.session, kept.revision))
     }
 
-    pub(super) fn put(&mut self, key: SessionKey, session: Session) {
+    pub(super) fn put(&mut self, key: SessionKey, session: Session, revision: u64) {
         let bytes = size(&session);
         self.bytes += bytes;
-        if let Some((_, (_, old))) = self.sessions.push(key, (session, bytes)) {
-            self.bytes -= old;
+        if let Some((_, old)) = self.sessions.push(key, Kept { session, revision, bytes }) {
+            self.bytes -= old.bytes;
         }
         while self.bytes > SESSION_CACHE_BYTES && self.sessions.len() > 1 {
-            let Some((_, (_, old))) = self.sessions.pop_lru() else { return };
-            self.bytes -= old;
+            let Some((_, old)) = self.sessions.pop_lru() else { return };
+            self.bytes -= old.bytes;
         }
     }
 }
@@ -91,7 +98,7 @@ mod tests {
         let mut cache = SessionCache::new();
         let each = SESSION_CACHE_BYTES / 10;
         for number in 0..20 {
-            cache.put(key(number), session(each));
+            cache.put(key(number), session(each), 0);
         }
         let kept = (0..20).filter(|number| cache.take(&key(*number)).is_some()).collect::<Vec<_>>();
         assert_eq!(kept, (11..20).collect::<Vec<_>>());
@@ -101,12 +108,12 @@ mod tests {
     #[test]
     fn one_that_is_larger_than_the_cache_is_kept_alone() {
         let mut cache = SessionCache::new();
-        cache.put(key(0), session(10));
-        cache.put(key(1), session(SESSION_CACHE_BYTES * 2));
+        cache.put(key(0), session(10), 0);
+        cache.put(key(1), session(SESSION_CACHE_BYTES * 2), 0);
         assert!(cache.take(&key(0)).is_none());
         assert!(cache.take(&key(1)).is_some());
-        cache.put(key(0), session(10));
-        cache.put(key(0), session(10));
+        cache.put(key(0), session(10), 0);
+        cache.put(key(0), session(10), 0);
         assert!(cache.take(&key(0)).is_some());
         assert_eq!(cache.bytes, 0);
     }

@@ -322,12 +322,13 @@ impl Hub {
         });
     }
 
-    pub(crate) fn cached_session(&self, key: &SessionKey) -> Option<Session> {
+    /// A session as it was left, and the revision of its log that it was folded from.
+    pub(crate) fn cached_session(&self, key: &SessionKey) -> Option<(Session, u64)> {
         lock(&self.sessions).take(key)
     }
 
-    pub(crate) fn cache_session(&self, key: SessionKey, session: Session) {
-        lock(&self.sessions).put(key, session);
+    pub(crate) fn cache_session(&self, key: SessionKey, session: Session, revision: u64) {
+        lock(&self.sessions).put(key, session, revision);
     }
 
     pub(crate) fn emit(&self, session: &SessionKey, turn: Option<TurnId>, kind: EventKind) {

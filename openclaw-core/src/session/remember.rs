@@ -17,7 +17,7 @@ use crate::{
     gateway::{Hub, Plan},
     id::{ConversationKind, Seq, SessionKey, TurnId},
     label::{Confidentiality, Label},
-    memory::{Fact, FactKind, MAX_RECALL, Memory, Query, Scope},
+    memory::{FORGOTTEN, Fact, FactKind, MAX_RECALL, Memory, Query, Scope},
     message::{Content, Message, Part, plain_text},
     store::{RecordKey, RecordWrite},
     time::Timestamp,
@@ -119,9 +119,7 @@ fn said(entry: &Entry) -> Vec<(String, Label)> {
         Entry::Started { messages, .. } | Entry::Joined { messages, .. } => {
             messages.iter().filter_map(of_message).collect()
         }
-        Entry::Replied { text, calls, label, .. }
-            if calls.is_empty() && !text.trim().is_empty() =>
-        {
+        Entry::Replied { text, calls, label, .. } if calls.is_empty() && says_something(text) => {
             vec![(text.clone(), label.clone())]
         }
         _ => Vec::new(),
@@ -133,7 +131,13 @@ fn of_message(message: &Message) -> Option<(String, Label)> {
     let texts = parts.iter().filter(|part| matches!(part.content, Content::Text { .. }));
     let content: Vec<Content> = texts.clone().map(|part| part.content.clone()).collect();
     let text = plain_text(&content);
-    (!text.trim().is_empty()).then(|| (text, Label::join_all(texts.map(|part| &part.label))))
+    says_something(&text).then(|| (text, Label::join_all(texts.map(|part| &part.label))))
+}
+
+/// False for what has no words, or had them and was forgotten.
+fn says_something(text: &str) -> bool {
+    let text = text.trim();
+    !text.is_empty() && text != FORGOTTEN
 }
 
 fn fact(

@@ -144,7 +144,7 @@ pub(crate) async fn run(
     let lease = hub.store.lease(&LeaseName::Session(key.clone()), &hub.node, LEASE_TTL).await?;
     let plan = hub.plan();
     let agent = plan.agent_of(key)?;
-    let session = load(hub, key).await?;
+    let (session, revision) = load(hub, key).await?;
     let mut run = Run {
         hub,
         key,
@@ -191,18 +191,20 @@ pub(crate) async fn run(
     }
     let rest = result?;
     let Run { session, lease, .. } = run;
-    hub.cache_session(key.clone(), session);
+    hub.cache_session(key.clone(), session, revision);
     hub.store.release(&lease).await?;
     Ok(rest)
 }
 
 /// The session as its log says, from memory if that is up to date.
-async fn load(hub: &Hub, key: &SessionKey) -> Result<Session> {
+async fn load(hub: &Hub, key: &SessionKey) -> Result<(Session, u64)> {
     let head = hub.store.head(key).await?;
-    if let Some(session) = hub.cached_session(key)
+    // Erased meanwhile, it must not know what the log no longer says.
+    if let Some((session, revision)) = hub.cached_session(key)
         && session.seq() == head.seq
+        && revision == head.revision
     {
-        return Ok(session);
+        return Ok((session, revision));
     }
     let mut session = Session::new();
     let mut after = head.checkpoint;
@@ -222,7 +224,7 @@ async fn load(hub: &Hub, key: &SessionKey) -> Result<Session> {
             }
         }
     }
-    Ok(session)
+    Ok((session, head.revision))
 }
 
 impl Run<'_> {

@@ -82,6 +82,12 @@ impl LeaseTable {
         }
     }
 
+    /// Takes `name` away from whoever holds it, so that what it still wants to write is refused. For when what a
+    /// holder may have read is no longer so.
+    pub fn revoke(&mut self, name: &LeaseName) {
+        self.held.remove(name);
+    }
+
     /// True if somebody holds `name`, or held it last and never gave it back.
     pub fn is_taken(&self, name: &LeaseName) -> bool {
         self.held.contains_key(name)
@@ -140,5 +146,7 @@ mod tests {
         assert!(table.check(&first).is_err());
         table.release(&first);
         assert!(table.check(&third).is_ok());
+        table.revoke(&name());
+        assert!(table.check(&third).is_err() && !table.is_taken(&name()));
     }
 }

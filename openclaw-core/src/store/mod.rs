@@ -101,6 +101,7 @@ pub trait SessionStore: Send + Sync + 'static {
     ) -> Result<Vec<(SessionKey, SessionHead)>>;
 
     /// Nulls the payloads of log rows in `from..=to`; their envelopes stay. Returns how many had one.
+    /// If any had, the head's [`revision`](SessionHead::revision) rises.
     /// What was sent for the session loses its [content](crate::message::Action::without_content)
     /// too; what is still to be sent keeps it.
     async fn erase(&self, session: &SessionKey, from: Seq, to: Seq) -> Result<u64>;

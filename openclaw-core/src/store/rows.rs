@@ -138,6 +138,9 @@ pub struct SessionHead {
     pub open: bool,
     /// When it must be woken although nothing arrives.
     pub wake_at: Option<Timestamp>,
+    /// Rises whenever rows that were written before are erased or what they say is taken out of them: what was
+    /// read of the log with another number must be read anew.
+    pub revision: u64,
 }
 
 /// How a commit changes what is known of a session.

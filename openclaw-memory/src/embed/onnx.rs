@@ -7,7 +7,7 @@ use openclaw_core::{
     provider::{CallContext, Embedder, Embedding},
     time::Cancel,
 };
-use rten::{Model, NodeId, RunOptions, ThreadPool, Value, ValueOrView};
+use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView};
 use rten_tensor::{AsView as _, Layout as _, NdTensor};
 use sha2::{Digest as _, Sha256};
 
@@ -196,9 +196,11 @@ impl Inner {
 
 impl Network {
     fn load(file: Vec<u8>) -> Result<Self> {
-        let model = Model::load(file).map_err(|error| {
-            invalid(format!("model.onnx is no model in ONNX form that can be run: {error}"))
-        })?;
+        // Packed once here instead of at each run: it takes as much memory again as the weights.
+        let model =
+            ModelOptions::with_all_ops().prepack_weights(true).load(file).map_err(|error| {
+                invalid(format!("model.onnx is no model in ONNX form that can be run: {error}"))
+            })?;
         let input = |name| {
             let missing = || invalid(format!("model.onnx has no input {name:?}, as BERT's have"));
             model.find_node(name).ok_or_else(missing)

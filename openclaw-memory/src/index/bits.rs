@@ -41,6 +41,20 @@ impl Bits {
         })
     }
 
+    /// The numbers that are not in `other`, from the lowest.
+    #[cfg(feature = "hnsw")]
+    pub(crate) fn iter_without<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Doc> + 'a {
+        let words = self.0.iter().enumerate().zip(0_u32..);
+        words.flat_map(move |((place, word), number)| {
+            let mut left = *word & !other.word(place);
+            std::iter::from_fn(move || {
+                let bit = left.trailing_zeros();
+                left &= left.wrapping_sub(1);
+                (bit < 64).then_some(number * 64 + bit)
+            })
+        })
+    }
+
     /// The 64 numbers from `64 * place` on, a bit each.
     pub(crate) fn word(&self, place: usize) -> u64 {
         self.0.get(place).copied().unwrap_or_default()

@@ -85,12 +85,18 @@ pub(crate) struct Lexical {
 pub(crate) struct Scratch {
     scores: Vec<f32>,
     touched: Vec<Doc>,
+    whole: f32,
 }
 
 impl Scratch {
     /// How well a row fits the last search.
     pub(crate) fn score(&self, doc: Doc) -> f32 {
         self.scores.get(doc as usize).copied().unwrap_or_default()
+    }
+
+    /// What a row of mean length would have had in the last search that has each of its words once.
+    pub(crate) fn whole(&self) -> f32 {
+        self.whole
     }
 }
 
@@ -270,6 +276,7 @@ impl Lexical {
             }
         }
         scratch.scores.resize(self.lengths.len(), 0.0);
+        scratch.whole = 0.0;
         let rows = self.rows as f32;
         let mean = (self.words as f32 / rows.max(1.0)).max(1.0);
         for (term, weight) in query {
@@ -279,6 +286,7 @@ impl Lexical {
             // Never nought: a word that all have still tells a text from one without words.
             let rarity =
                 ((rows - having + 0.5).max(0.5) / (having + 0.5)).ln_1p().max(1e-4) * weight;
+            scratch.whole += rarity;
             for (doc, times) in all() {
                 let row = doc as usize;
                 let (Some(length), Some(score)) =

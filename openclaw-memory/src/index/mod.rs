@@ -1,14 +1,20 @@
 //! What a search looks at: derived from the rows, held in memory, a scope each.
 
 mod bits;
+#[cfg(feature = "hnsw")]
+mod graph;
 mod lexical;
 mod rotate;
 mod scan;
+mod vectors;
 
 pub(crate) use bits::Bits;
+#[cfg(feature = "hnsw")]
+pub(crate) use graph::Graph;
 pub(crate) use lexical::{Lexical, Loading, Scratch};
 pub(crate) use rotate::Rotation;
 pub(crate) use scan::{Coarse, Scan};
+pub(crate) use vectors::Vectors;
 
 /// A row's number within its scope.
 pub(crate) type Doc = u32;
@@ -20,12 +26,12 @@ pub(crate) type Doc = u32;
 /// - Numbers that were never set, or were removed, are never found.
 /// - [`search`](Self::search) looks only among what `among` holds: a filter inside the search takes no place
 ///   of what fits.
-/// - The same calls in the same order find the same, on every machine.
+/// - A scan finds the same for the same vectors, on every machine; a graph about the same.
 pub(crate) trait VectorIndex: Send + Sync {
     /// Sets the vector of a row, in place of the one that it had.
     fn set(&mut self, doc: Doc, vector: &Coarse);
 
-    /// Takes the vector of a row away; nothing of it stays in memory.
+    /// Takes the vector of a row away.
     fn remove(&mut self, doc: Doc);
 
     /// The rows among `among` whose vectors are closest to `query`, about `count` of them, best first,

@@ -147,6 +147,24 @@ impl Scan {
         Some(cosine(product(a, b), one, other))
     }
 
+    /// True if the row has a vector.
+    #[cfg(feature = "hnsw")]
+    pub(crate) fn has(&self, doc: Doc) -> bool {
+        self.scales.get(doc as usize).is_some_and(|scale| *scale > 0.0)
+    }
+
+    /// The number behind the last row.
+    #[cfg(feature = "hnsw")]
+    pub(crate) fn rows_end(&self) -> Doc {
+        Doc::try_from(self.scales.len()).unwrap_or(Doc::MAX)
+    }
+
+    /// How many rows have a vector.
+    #[cfg(feature = "hnsw")]
+    pub(crate) fn rows(&self) -> usize {
+        self.rows as usize
+    }
+
     fn row(&self, doc: Doc) -> Option<(&[i8], f32)> {
         let row = doc as usize;
         let scale = *self.scales.get(row)?;
@@ -295,6 +313,19 @@ fn signs(values: &[i8], words: usize) -> Vec<u64> {
         }
     }
     signs
+}
+
+/// About the cosine of two vectors as [`Coarse::to_bytes`] writes them; nought if they are none.
+#[cfg(feature = "hnsw")]
+pub(crate) fn close_bytes(a: &[u8], b: &[u8]) -> f32 {
+    let (Some((one, a)), Some((other, b))) =
+        (a.split_first_chunk::<4>(), b.split_first_chunk::<4>())
+    else {
+        return 0.0;
+    };
+    let products =
+        a.iter().zip(b).map(|(a, b)| i32::from(a.cast_signed()) * i32::from(b.cast_signed()));
+    cosine(products.sum(), f32::from_le_bytes(*one), f32::from_le_bytes(*other))
 }
 
 #[inline(always)]

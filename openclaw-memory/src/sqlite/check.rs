@@ -39,6 +39,8 @@ const INVARIANTS: &[&str] = &[
         LEFT JOIN sessions s ON s.id = i.session WHERE s.id IS NULL",
     "SELECT 'outgoing row ' || id || ': its state is ' || state || ', its mark says otherwise'
         FROM outbox WHERE live <> (json_extract(state, '$.state') IN ('pending', 'sending'))",
+    "SELECT 'a text of the forgetting ' || f.job || ' was left, which is none or is done' FROM forgotten f
+        LEFT JOIN forgettings j ON j.id = f.job WHERE j.id IS NULL OR j.done IS NOT NULL",
     "SELECT 'memory ' || m.id || ' is in no index: repair the memory' FROM memories m
         LEFT JOIN memory_index i ON i.id = m.id WHERE i.id IS NULL",
     "SELECT 'the index has ' || i.id || ', which is no memory: repair the memory' FROM memory_index i

@@ -23,6 +23,7 @@ mod backup;
 mod blobs;
 mod check;
 mod config;
+mod erase;
 mod error;
 mod memory;
 mod open;
@@ -53,10 +54,10 @@ use tokio::sync::{oneshot, watch};
 
 pub use blobs::FileBlobs;
 pub use check::Findings;
-pub use config::{MemoryConfig, SqliteConfig};
+pub use config::{EmbedderConfig, MemoryConfig, SqliteConfig};
 pub use memory::{
-    DEFAULT_READY, DEFAULT_WEIGHT, MAX_TEXT_BYTES, MemoryBuilder, MemoryStatus, SqliteMemory,
-    TransferProgress, TransferStep,
+    DEFAULT_GRAPH_FROM, DEFAULT_READY, DEFAULT_TOKENS_A_DAY, DEFAULT_WEIGHT, Extraction,
+    MAX_TEXT_BYTES, MemoryBuilder, MemoryStatus, SqliteMemory, TransferProgress, TransferStep,
 };
 
 use readers::Readers;

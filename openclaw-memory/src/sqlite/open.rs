@@ -12,6 +12,9 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::{Builder, check, error::failed, schema};
 
+/// How long a connection waits for another.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
 /// How long an opener waits for one that is just closing.
 const LOCK_TRIES: u32 = 25;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
@@ -71,7 +74,7 @@ pub(super) fn reader(path: &Path) -> Result<Connection> {
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )
     .map_err(failed)?;
-    conn.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
+    conn.busy_timeout(PATIENCE).map_err(failed)?;
     // Not a reader's to do.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
     // Each commit makes a reader forget its pages, so many are of no use to it.
@@ -218,7 +221,7 @@ fn is_whole_with_log(path: &Path) -> Result<bool> {
 }
 
 fn settle(conn: &Connection, options: &Builder) -> Result<()> {
-    conn.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
+    conn.busy_timeout(PATIENCE).map_err(failed)?;
     keep_statements(conn)?;
     schema::check(conn)?;
     let mode: String = conn

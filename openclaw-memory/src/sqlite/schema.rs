@@ -9,7 +9,8 @@ use super::{error::failed, sessions};
 pub(super) const APPLICATION_ID: i32 = 0x4F43_4C57;
 
 /// One step a version; a step that was released is never changed.
-const MIGRATIONS: &[Step] = &[Step::Sql(V1), Step::Sql(V2), Step::Code(v3), Step::Sql(V4)];
+const MIGRATIONS: &[Step] =
+    &[Step::Sql(V1), Step::Sql(V2), Step::Code(v3), Step::Sql(V4), Step::Sql(V5)];
 
 enum Step {
     Sql(&'static str),
@@ -208,6 +209,38 @@ CREATE TABLE memory_usage (
     bytes  INTEGER NOT NULL,
     PRIMARY KEY (scope, source)
 ) STRICT, WITHOUT ROWID;
+";
+
+// What is to be forgotten, and what of it is still to be found. `revision` tells who has read a log that what it
+// said was taken out since.
+const V5: &str = "
+ALTER TABLE sessions ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE forgettings (
+    id       INTEGER PRIMARY KEY,
+    scope    INTEGER NOT NULL,
+    asked    INTEGER NOT NULL,
+    memories INTEGER NOT NULL,               -- rows that went
+    entries  INTEGER NOT NULL DEFAULT 0,     -- of logs, that texts were taken out of
+    done     INTEGER                         -- when nothing was left of it in any file
+) STRICT;
+CREATE INDEX forgettings_left ON forgettings (id) WHERE done IS NULL;
+
+CREATE TABLE forgotten (
+    id      INTEGER PRIMARY KEY,
+    job     INTEGER NOT NULL,
+    scope   INTEGER NOT NULL,
+    name    TEXT NOT NULL,
+    text    TEXT NOT NULL,
+    session TEXT,
+    place   INTEGER NOT NULL,
+    kind    INTEGER NOT NULL
+) STRICT;
+CREATE INDEX forgotten_job ON forgotten (job);
+
+ALTER TABLE memory_scopes ADD COLUMN extracted INTEGER NOT NULL DEFAULT 0;   -- up to this number facts were drawn
+
+CREATE INDEX memories_drawn ON memories (scope) WHERE drawn_from IS NOT NULL;
 ";
 
 /// Brings a database that passed [`check`] to the newest version, all or nothing.

@@ -43,22 +43,27 @@ pub(super) fn counters(conn: &Connection) -> Result<Counters> {
         [],
         |row| {
             let (pending, last_input) = (uint(row.get(0)?), uint(row.get(1)?));
-            Ok(Counters { pending, last_input, outbox_due: Timestamp(i64::MIN), erased: false })
+            Ok(Counters {
+                pending,
+                last_input,
+                outbox_due: Timestamp(i64::MIN),
+                erased: false,
+                in_log: false,
+            })
         },
     )
     .map_err(failed)
 }
 
-struct Found {
-    id: i64,
+pub(super) struct Found {
+    pub(super) id: i64,
     head: SessionHead,
     pending: u64,
     controls: u64,
 }
 
-fn find(tx: &Tx<'_>, session: &SessionKey) -> Result<Option<Found>> {
-    let sql =
-        "SELECT id, pending, controls, seq, checkpoint, open, wake_at FROM sessions WHERE key = ?1";
+pub(super) fn find(tx: &Tx<'_>, session: &SessionKey) -> Result<Option<Found>> {
+    let sql = "SELECT id, pending, controls, seq, checkpoint, open, wake_at, revision FROM sessions WHERE key = ?1";
     let read = |row: &Row<'_>| {
         Ok(Found {
             id: row.get(0)?,
@@ -85,6 +90,7 @@ fn head_at(row: &Row<'_>, column: usize) -> rusqlite::Result<SessionHead> {
         checkpoint: Seq(uint(row.get(column + 1)?)),
         open: row.get(column + 2)?,
         wake_at: row.get::<_, Option<i64>>(column + 3)?.map(Timestamp),
+        revision: uint(row.get(column + 4)?),
     })
 }
 
@@ -285,7 +291,7 @@ fn log_id(session: i64, seq: Seq) -> Result<i64> {
 }
 
 /// The log ids of a session from `from` to `to`.
-fn log_ids(session: i64, from: Seq, to: Seq) -> (i64, i64) {
+pub(super) fn log_ids(session: i64, from: Seq, to: Seq) -> (i64, i64) {
     let most = (1_u64 << SEQ_BITS) - 1;
     let id = |seq: Seq| session << SEQ_BITS | int(seq.0.min(most));
     (id(from), id(to))
@@ -304,46 +310,6 @@ fn append(tx: &Tx<'_>, session: i64, entry: &LogRow) -> Result<()> {
             entry.payload
         ],
     )?;
-    Ok(())
-}
-
-/// Nulls payloads and overwrites what they were in the file.
-pub(super) fn erase(tx: &mut Tx<'_>, session: &SessionKey, from: Seq, to: Seq) -> Result<u64> {
-    let Some(found) = find(tx, session)? else { return Ok(0) };
-    let (from, to) = log_ids(found.id, from, to);
-    let conn = tx.conn;
-    let secure = |value| conn.pragma_update(None, "secure_delete", value).map_err(failed);
-    secure("ON")?;
-    let erased = tx.execute(
-        "UPDATE log SET payload = NULL WHERE id BETWEEN ?1 AND ?2 AND payload IS NOT NULL",
-        [from, to],
-    );
-    let sent = outbox::erase(tx, session);
-    let scrubbed = scrub(tx);
-    secure("FAST")?;
-    let (erased, sent) = (erased? as u64, sent?);
-    scrubbed?;
-    tx.counters.erased |= erased > 0 || sent > 0;
-    Ok(erased)
-}
-
-/// Overwrites the pages that are free: former versions of rows stand there. Only while deleting is
-/// secure, so that what overwrites them is free again without a trace.
-pub(super) fn scrub(tx: &Tx<'_>) -> Result<()> {
-    /// Of a page, less what belongs to SQLite.
-    const ROOM: i64 = 4_000;
-    const PAGES_A_ROW: i64 = 256;
-    tx.execute("CREATE TABLE scrub (zeros BLOB NOT NULL)", [])?;
-    loop {
-        let free: i64 =
-            tx.conn.pragma_query_value(None, "freelist_count", |row| row.get(0)).map_err(failed)?;
-        if free == 0 {
-            break;
-        }
-        let bytes = (free - 1).clamp(1, PAGES_A_ROW) * ROOM;
-        tx.execute("INSERT INTO scrub VALUES (zeroblob(?1))", [bytes])?;
-    }
-    tx.execute("DROP TABLE scrub", [])?;
     Ok(())
 }
 
@@ -424,7 +390,7 @@ fn session_key(text: &str) -> Result<SessionKey> {
 }
 
 pub(super) fn head(conn: &Connection, session: &SessionKey) -> Result<SessionHead> {
-    let sql = "SELECT seq, checkpoint, open, wake_at FROM sessions WHERE key = ?1";
+    let sql = "SELECT seq, checkpoint, open, wake_at, revision FROM sessions WHERE key = ?1";
     let mut statement = conn.prepare_cached(sql).map_err(failed)?;
     let found = statement.query_row([session.as_str()], |row| head_at(row, 0)).optional();
     Ok(found.map_err(failed)?.unwrap_or_default())
@@ -476,7 +442,7 @@ pub(super) fn sessions(
 ) -> Result<Vec<(SessionKey, SessionHead)>> {
     let mut statement = conn
         .prepare_cached(
-            "SELECT key, seq, checkpoint, open, wake_at FROM sessions
+            "SELECT key, seq, checkpoint, open, wake_at, revision FROM sessions
              WHERE key > ?1 AND seq > 0 ORDER BY key LIMIT ?2",
         )
         .map_err(failed)?;

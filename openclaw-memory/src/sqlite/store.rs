@@ -13,7 +13,7 @@ use openclaw_core::{
     time::Timestamp,
 };
 
-use super::{Sqlite, outbox, records, sessions, writer::write};
+use super::{Sqlite, erase, outbox, records, sessions, writer::write};
 
 #[async_trait]
 impl SessionStore for Sqlite {
@@ -96,7 +96,7 @@ impl SessionStore for Sqlite {
 
     async fn erase(&self, session: &SessionKey, from: Seq, to: Seq) -> Result<u64> {
         let session = session.clone();
-        write(&self.0.jobs, move |tx| sessions::erase(tx, &session, from, to)).await
+        write(&self.0.jobs, move |tx| erase::erase(tx, &session, from, to)).await
     }
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>> {

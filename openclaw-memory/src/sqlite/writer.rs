@@ -13,6 +13,7 @@ use std::{
         atomic::{AtomicI32, Ordering},
         mpsc::{Receiver, Sender, SyncSender, TrySendError},
     },
+    time::Duration,
 };
 
 use openclaw_core::{
@@ -25,7 +26,7 @@ use tokio::sync::oneshot;
 
 use super::{
     error::{closed, failed},
-    open::Opened,
+    open::{self, Opened},
     sessions,
 };
 
@@ -36,6 +37,9 @@ const MOST_CALLS: usize = 4_096;
 const CHECKPOINT_PAGES: i32 = 1_000;
 /// Pages in the log at which the writer waits until it is emptied: 64 MiB.
 const CAP_PAGES: i32 = 16_384;
+
+/// How long those who read are waited for when what was erased is to leave the log.
+const BRIEFLY: Duration = Duration::from_millis(250);
 
 /// What a caller wants done in a transaction.
 pub(super) trait Call: Send {
@@ -102,6 +106,8 @@ pub(super) struct Counters {
     pub(super) outbox_due: Timestamp,
     /// Something was erased in this transaction: what it was must leave the log too.
     pub(super) erased: bool,
+    /// Something that was erased before is in the log still: somebody read what was before.
+    pub(super) in_log: bool,
 }
 
 /// An open transaction, as a call sees it.
@@ -253,10 +259,8 @@ impl Writer {
             }
             Err(_) => done.extend(calls.drain(..)),
         }
-        if std::mem::take(&mut self.counters.erased)
-            && let Err(error) = self.checkpoint("TRUNCATE")
-        {
-            tracing::warn!(%error, "what was erased stays in the log until it is next emptied");
+        if std::mem::take(&mut self.counters.erased) {
+            self.counters.in_log = !self.empty_the_log();
         }
         for call in done {
             call.answer(match &commit {
@@ -332,8 +336,19 @@ impl Writer {
         }
     }
 
-    fn checkpoint(&self, mode: &str) -> rusqlite::Result<()> {
+    fn checkpoint(&self, mode: &str) -> rusqlite::Result<bool> {
         checkpoint(&self.opened.conn, &self.checkpointing, mode)
+    }
+
+    /// True if nothing is left in the log. Waits only briefly for those who read.
+    fn empty_the_log(&self) -> bool {
+        let emptied =
+            self.opened.conn.busy_timeout(BRIEFLY).and_then(|()| self.checkpoint("TRUNCATE"));
+        let patient = self.opened.conn.busy_timeout(open::PATIENCE);
+        if let Some(error) = emptied.as_ref().err().or(patient.as_ref().err()) {
+            tracing::warn!(%error, "what was erased stays in the log until it is next emptied");
+        }
+        emptied.unwrap_or(false)
     }
 
     fn close(self) {
@@ -361,9 +376,12 @@ fn again(error: &Error) -> Error {
     Error::new(error.kind(), error.to_string()).with_retry(error.retry())
 }
 
-fn checkpoint(conn: &Connection, alone: &Mutex<()>, mode: &str) -> rusqlite::Result<()> {
+/// False if it could not be finished, since somebody reads or writes.
+fn checkpoint(conn: &Connection, alone: &Mutex<()>, mode: &str) -> rusqlite::Result<bool> {
     let _alone = alone.lock().unwrap_or_else(PoisonError::into_inner);
-    conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))
+    let busy: bool =
+        conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(0))?;
+    Ok(!busy)
 }
 
 /// Makes checkpoints when it is told to, until nobody can tell it.

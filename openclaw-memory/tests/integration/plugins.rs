@@ -1,6 +1,6 @@
 //! The store by its name.
 
-use openclaw_core::{ErrorKind, Gateway, plugin::Registry, testing::Scripted};
+use openclaw_core::{ErrorKind, Gateway, access::Principal, plugin::Registry, testing::Scripted};
 use serde_json::json;
 
 fn app(path: &std::path::Path) -> openclaw_core::GatewayBuilder {
@@ -49,4 +49,45 @@ async fn a_file_that_is_no_store_is_named_with_the_line() {
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     assert!(error.to_string().contains("line 1, column"), "{error}");
     assert!(error.to_string().contains("claw.db"), "{error}");
+}
+
+#[tokio::test]
+async fn a_memory_from_json_finds_by_meaning_and_by_words_alone_where_it_says_so() {
+    let say = async |memory: serde_json::Value| {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = openclaw_memory::register(Registry::new());
+        let path = folder.path().join("claw.db");
+        let config =
+            json!({"store": {"plugin": "sqlite", "config": {"path": path, "memory": memory}}});
+        let model = Scripted::from_fn(|_| Ok("Noted."));
+        let builder = Gateway::builder().provider(model.clone());
+        let gateway = builder.config_str(&registry, &config.to_string()).start().await?;
+        let handle = gateway.handle();
+        // Alike in meaning, and no word in common.
+        for text in ["I bought a new car yesterday.", "Bread is baked in the oven."] {
+            handle.ask("monday", text).principal(Principal::Owner).reply().await.unwrap();
+        }
+        gateway.idle().await;
+        let mut shown = String::new();
+        // The vectors are made beside.
+        for attempt in 0..200 {
+            let peer = format!("friday{attempt}");
+            let asked = handle.ask(peer, "automobile purchase").principal(Principal::Owner);
+            asked.reply().await.unwrap();
+            shown = format!("{:?}", model.requests().last().unwrap().messages);
+            if shown.contains("new car") || memory["embedder"] == "none" {
+                break;
+            }
+        }
+        gateway.shutdown().await.unwrap();
+        Ok::<String, openclaw_core::Error>(shown)
+    };
+    for with in [json!({}), json!({"embedder": "builtin", "weight": 0.5})] {
+        assert!(say(with.clone()).await.unwrap().contains("new car"), "{with}");
+    }
+    assert!(!say(json!({"embedder": "none"})).await.unwrap().contains("new car"));
+    let error = say(json!({"embedder": {"onnx": {"folder": "/nowhere"}}})).await.unwrap_err();
+    assert!(error.to_string().contains("/nowhere"), "{error}");
+    let error = say(json!({"embedder": "bulitin"})).await.unwrap_err();
+    assert!(error.to_string().contains("builtin"), "{error}");
 }

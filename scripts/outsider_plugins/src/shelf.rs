@@ -272,9 +272,11 @@ impl SessionStore for Shelf {
                 row.new.action = row.new.action.clone().without_content();
             }
         }
-        let Some((_, log)) = things.sessions.get_mut(session) else { return Ok(0) };
+        let Some((head, log)) = things.sessions.get_mut(session) else { return Ok(0) };
         let rows = log.iter_mut().filter(|row| (from..=to).contains(&row.seq));
-        Ok(rows.filter_map(|row| row.payload.take()).count() as u64)
+        let erased = rows.filter_map(|row| row.payload.take()).count() as u64;
+        head.revision += u64::from(erased > 0);
+        Ok(erased)
     }
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>> {

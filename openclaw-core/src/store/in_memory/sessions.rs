@@ -152,6 +152,7 @@ impl Sessions {
             checkpoint: update.checkpoint.unwrap_or(session.head.checkpoint),
             open: update.open,
             wake_at: update.wake_at,
+            revision: session.head.revision,
         };
         if update.open || update.wake_at.is_some() || session.pending() > 0 {
             self.unfinished.insert(name.clone());
@@ -278,6 +279,7 @@ impl SessionStore for InMemory {
             .filter(|row| (from..=to).contains(&row.seq))
             .filter_map(|row| row.payload.take())
             .count();
+        session.head.revision += u64::from(erased > 0);
         Ok(erased as u64)
     }
 

@@ -139,12 +139,13 @@ pub(super) async fn the_head_tells_checkpoint_turn_and_alarm(store: Handle) -> R
     let wake_at = Some(Timestamp(99));
     one.session = SessionUpdate { checkpoint: Some(Seq(1)), open: true, wake_at };
     store.commit(&lease, &a, Seq::ZERO, one).await?;
-    let expected = SessionHead { seq: Seq(2), checkpoint: Seq(1), open: true, wake_at };
+    let expected =
+        SessionHead { seq: Seq(2), checkpoint: Seq(1), open: true, wake_at, revision: 0 };
     assert_eq!(store.head(&a).await?, expected);
 
     // An update without a checkpoint keeps the one before; turn and alarm are as it says.
     store.commit(&lease, &a, Seq(2), batch(entries(3, 3))).await?;
-    let expected = SessionHead { seq: Seq(3), checkpoint: Seq(1), open: false, wake_at: None };
+    let expected = SessionHead { seq: Seq(3), checkpoint: Seq(1), ..SessionHead::default() };
     assert_eq!(store.head(&a).await?, expected);
     Ok(())
 }
@@ -200,7 +201,10 @@ pub(super) async fn erasure_keeps_envelopes(store: Handle) -> Result<()> {
     let a = session("a")?;
     let lease = lease(&store, &a).await?;
     store.commit(&lease, &a, Seq::ZERO, batch(entries(1, 5))).await?;
+    let revision = store.head(&a).await?.revision;
     assert_eq!(store.erase(&a, Seq(2), Seq(3)).await?, 2);
+    let erased = store.head(&a).await?.revision;
+    assert!(erased > revision, "{erased} after {revision}");
     assert_eq!(store.erase(&a, Seq(3), Seq(4)).await?, 1);
     assert_eq!(store.erase(&session("b")?, Seq(1), Seq(9)).await?, 0);
     let mut expected = entries(1, 5);

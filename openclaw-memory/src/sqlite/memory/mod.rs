@@ -1,15 +1,22 @@
 //! A memory in the store's own file.
 
+mod builder;
 mod embedding;
+mod extract;
+mod forget;
+#[cfg(feature = "hnsw")]
+mod graph;
+mod read;
 mod recall;
 mod registry;
 mod repair;
 mod rows;
 mod shelf;
 mod transfer;
+mod usage;
 
 use std::sync::{
-    Arc, PoisonError,
+    Arc,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -21,21 +28,19 @@ use openclaw_core::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::{Shared, Sqlite, blocking, readers::Readers, writer::write_then};
+use super::{Shared, blocking, readers::Readers, writer::write_then};
 use crate::index::Coarse;
 use recall::{Asked, Meaning};
 use registry::Registry;
 use rows::{Prepared, Told};
 use shelf::Generation;
 
+pub use builder::{DEFAULT_GRAPH_FROM, DEFAULT_READY, DEFAULT_WEIGHT, MemoryBuilder};
+pub use extract::{DEFAULT_TOKENS_A_DAY, Extraction};
 pub use transfer::{TransferProgress, TransferStep};
 
 /// The longest text of a memory, in bytes; of longer ones remember pieces.
 pub const MAX_TEXT_BYTES: usize = 4 * 1024 * 1024;
-/// How much meaning counts beside words unless it is said otherwise.
-pub const DEFAULT_WEIGHT: f32 = 0.3;
-/// How many memories are held ready for searching unless it is said otherwise.
-pub const DEFAULT_READY: usize = 2_000_000;
 /// From so many bytes of text on, a batch is prepared on a thread of its own.
 const LARGE_BATCH: usize = 64 * 1024;
 
@@ -48,9 +53,12 @@ const LARGE_BATCH: usize = 64 * 1024;
 ///   [`versions`](Self::versions).
 /// - **One index a scope**, filled from the file when the scope is first asked, and kept up with each commit.
 ///   A large scope takes nothing from a small one.
-/// - **Forgetting** overwrites rows, words and vectors in the file and empties the write-ahead log beside it, so
-///   that no file has them any more, nor a backup made afterwards. The session's own log keeps what was said in it
-///   until it is [erased](openclaw_core::store::SessionStore::erase).
+/// - **Forgetting** takes rows, words and vectors away at once, with the facts that were drawn from them. A job that
+///   outlives the process then takes the texts, also where they are quoted, out of the store: logs, inputs, dead
+///   letters, outgoing messages, records and blobs. Envelopes stay, and
+///   [`FORGOTTEN`](openclaw_core::memory::FORGOTTEN) where a text was. After [`forgotten`](Self::forgotten) no file has
+///   them any more, nor a backup made from then on; older backups are not touched. A text of fewer than 16 bytes goes
+///   only where it is the whole of what was said.
 ///
 /// Clones share everything. It ends with the store, or when the last clone is gone.
 ///
@@ -89,10 +97,25 @@ pub(super) struct Inner {
     /// There is something to embed.
     news: Arc<Notify>,
     progress: watch::Sender<Progress>,
+    forgetting: Beside,
+    extraction: Option<Extraction>,
+    extracting: Beside,
     closed: AtomicBool,
 }
 
-/// How embedding goes.
+/// Work that is done beside: how it is told that there is some, and how it goes.
+struct Beside {
+    news: Arc<Notify>,
+    progress: watch::Sender<Progress>,
+}
+
+impl Beside {
+    fn new() -> Self {
+        Self { news: Arc::new(Notify::new()), progress: watch::channel(Progress::Working).0 }
+    }
+}
+
+/// How embedding goes, or forgetting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
     Working,
@@ -108,6 +131,10 @@ impl Inner {
         self.closed.store(true, Ordering::Relaxed);
         self.readers.stop();
         self.news.notify_one();
+        self.forgetting.news.notify_one();
+        self.extracting.news.notify_one();
+        #[cfg(feature = "hnsw")]
+        self.registry.graphs_wanted().notify_one();
     }
 
     /// Waits until its connections are closed; blocks.
@@ -126,121 +153,6 @@ impl Drop for Inner {
     }
 }
 
-/// How to open a [`SqliteMemory`].
-#[derive(Clone)]
-#[must_use]
-pub struct MemoryBuilder {
-    store: Sqlite,
-    embedder: Option<Arc<dyn Embedder>>,
-    weight: f32,
-    most_of_source: Option<u64>,
-    ready: usize,
-    readers: usize,
-}
-
-impl MemoryBuilder {
-    /// Finds by meaning too, as this embedder sees it. Memories that have vectors of another embedder get
-    /// new ones in the background.
-    pub fn embedder(mut self, embedder: Arc<dyn Embedder>) -> Self {
-        self.embedder = Some(embedder);
-        self
-    }
-
-    /// How much meaning counts beside words: 0 (not at all) to 1 (alone); [`DEFAULT_WEIGHT`] unless said
-    /// otherwise. Where the embedder knows little of a query it counts less.
-    pub fn weight(mut self, weight: f32) -> Self {
-        self.weight = weight;
-        self
-    }
-
-    /// Refuses with [`ErrorKind::Exhausted`] what would bring the texts of one source in one scope above
-    /// this.
-    pub fn max_source_bytes(mut self, bytes: u64) -> Self {
-        self.most_of_source = Some(bytes);
-        self
-    }
-
-    /// How many memories of all scopes are held ready for searching; of those beyond it the scopes that were
-    /// not asked for the longest are read again when they are.
-    pub fn ready(mut self, memories: usize) -> Self {
-        self.ready = memories;
-        self
-    }
-
-    /// How many searches are made at once; 2 unless said otherwise.
-    pub fn searches(mut self, threads: usize) -> Self {
-        self.readers = threads.max(1);
-        self
-    }
-
-    /// Opens the memory. Must be called within a tokio runtime.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Conflict`] if it is open already, clones aside;
-    /// [`ErrorKind::InvalidConfig`] if the weight is not from 0 to 1 or the embedder's vectors have an impossible
-    /// length; or the file cannot be read.
-    pub async fn open(self) -> Result<SqliteMemory> {
-        if !(0.0..=1.0).contains(&self.weight) {
-            return Err(Error::config(format!(
-                "the weight of meaning is {}; expected 0 to 1",
-                self.weight
-            )));
-        }
-        let store = Arc::clone(&self.store.0);
-        let generation = match &self.embedder {
-            Some(embedder) => Some(embedding::begin(&store, embedder).await?),
-            None => None,
-        };
-        let (path, readers) = (store.path.clone(), self.readers);
-        let readers = blocking(move || Readers::start(&path, readers)).await?;
-        let inner = Arc::new(Inner {
-            clock: Arc::clone(&store.clock),
-            store,
-            readers,
-            registry: Arc::new(Registry::new(self.ready)),
-            embedder: self.embedder,
-            generation,
-            weight: self.weight,
-            most_of_source: self.most_of_source,
-            news: Arc::new(Notify::new()),
-            progress: watch::channel(Progress::Working).0,
-            closed: AtomicBool::new(false),
-        });
-        {
-            // Each keeps its own indexes up with its own commits alone.
-            let mut open = self.store.0.memory.lock().unwrap_or_else(PoisonError::into_inner);
-            if open.upgrade().is_some_and(|other| !other.is_closed()) {
-                return Err(Error::new(
-                    ErrorKind::Conflict,
-                    "the memory of this file is open already; use a clone of it",
-                ));
-            }
-            *open = Arc::downgrade(&inner);
-        }
-        repair::bring_up(&inner).await?;
-        if inner.embedder.is_some() {
-            tokio::spawn(embedding::work(Arc::downgrade(&inner)));
-        } else {
-            inner.progress.send_replace(Progress::Idle);
-        }
-        Ok(SqliteMemory(inner))
-    }
-}
-
-impl Sqlite {
-    /// How to open the memory in this file; there is one, of which clones are made.
-    pub fn memory(&self) -> MemoryBuilder {
-        MemoryBuilder {
-            store: self.clone(),
-            embedder: None,
-            weight: DEFAULT_WEIGHT,
-            most_of_source: None,
-            ready: DEFAULT_READY,
-            readers: 2,
-        }
-    }
-}
-
 /// What a memory holds and how far it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -249,10 +161,14 @@ pub struct MemoryStatus {
     pub pending: u64,
     /// The embedder and its model; `None` without one.
     pub embedder: Option<String>,
+    /// Forgettings of which something may still be in a file.
+    pub forgetting: u64,
     /// Memories that are held ready for searching.
     pub ready: usize,
-    /// How many bytes that takes.
+    /// How many bytes that takes, without graphs.
     pub ready_bytes: usize,
+    /// Vectors that graphs of neighbours hold; 0 without the feature `hnsw`.
+    pub in_graphs: usize,
 }
 
 impl SqliteMemory {
@@ -275,6 +191,30 @@ impl SqliteMemory {
         }
     }
 
+    /// Waits until nothing of what was forgotten is in any file: the database, the log beside it, blobs, and
+    /// backups made from then on. A session that is at work is waited for. Cancel safe; the work goes on without
+    /// it, also after a restart.
+    ///
+    /// # Errors
+    /// The storage failed; it is tried again later.
+    pub async fn forgotten(&self) -> Result<()> {
+        let mut progress = self.0.forgetting.progress.subscribe();
+        loop {
+            if self.0.readers.read(forget::left).await? == 0 {
+                return Ok(());
+            }
+            // An error would mean that the sender is gone, but it is in `self`.
+            let found = progress.wait_for(|progress| *progress != Progress::Working).await;
+            if found.is_ok_and(|found| *found == Progress::Failing) {
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "what was forgotten is not gone from all places yet; it is tried again",
+                ));
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// All that an id meant, oldest first; the last is what it means now.
     ///
     /// # Errors
@@ -283,7 +223,7 @@ impl SqliteMemory {
         let (scope, id) = (scope.clone(), id.to_owned());
         let registry = Arc::clone(&self.0.registry);
         let read = self.0.readers.read(move |conn| match registry.scope(conn, &scope)? {
-            Some(scope) => rows::versions(conn, scope, &id),
+            Some(scope) => read::versions(conn, scope, &id),
             None => Ok(Vec::new()),
         });
         read.await
@@ -306,14 +246,20 @@ impl SqliteMemory {
     pub async fn status(&self) -> Result<MemoryStatus> {
         let generation = self.0.generation.as_ref().map(|generation| generation.id);
         let read = self.0.readers.read(move |conn| {
+            let forgetting = forget::left(conn)?;
             Ok(match generation {
-                Some(id) => (embedding::count_pending(conn, id)?, embedding::described(conn, id)?),
-                None => (0, None),
+                Some(id) => (
+                    embedding::count_pending(conn, id)?,
+                    embedding::described(conn, id)?,
+                    forgetting,
+                ),
+                None => (0, None, forgetting),
             })
         });
-        let (pending, embedder) = read.await?;
+        let (pending, embedder, forgetting) = read.await?;
         let (ready, ready_bytes) = self.0.registry.size();
-        Ok(MemoryStatus { pending, embedder, ready, ready_bytes })
+        let in_graphs = self.0.registry.in_graphs();
+        Ok(MemoryStatus { pending, embedder, forgetting, ready, ready_bytes, in_graphs })
     }
 
     async fn store(&self, scope: &Scope, facts: Vec<Fact>, told: Told) -> Result<()> {
@@ -324,12 +270,22 @@ impl SqliteMemory {
         let scope = scope.clone();
         let (registry, news) = (Arc::clone(&self.0.registry), Arc::clone(&self.0.news));
         let progress = self.0.embedder.as_ref().map(|_| self.0.progress.clone());
+        let extracting = &self.0.extracting;
+        let extracting = self
+            .0
+            .extraction
+            .as_ref()
+            .map(|_| (Arc::clone(&extracting.news), extracting.progress.clone()));
         let done = write_then(
             &self.0.store.jobs,
             move |tx| rows::store(tx, &scope, &facts, told),
             move |(scope, changes)| {
                 registry.committed(*scope, std::mem::take(changes));
                 if let Some(progress) = progress {
+                    progress.send_replace(Progress::Working);
+                    news.notify_one();
+                }
+                if let Some((news, progress)) = extracting {
                     progress.send_replace(Progress::Working);
                     news.notify_one();
                 }
@@ -407,7 +363,7 @@ impl Memory for SqliteMemory {
         let (scope, page) = (scope.clone(), page.clone());
         let registry = Arc::clone(&self.0.registry);
         let read = self.0.readers.read(move |conn| match registry.scope(conn, &scope)? {
-            Some(scope) => rows::list(conn, scope, &page),
+            Some(scope) => read::list(conn, scope, &page),
             None => Ok(Vec::new()),
         });
         read.await
@@ -416,12 +372,18 @@ impl Memory for SqliteMemory {
     async fn forget(&self, scope: &Scope, what: &Forget) -> Result<u64> {
         let (scope, what) = (scope.clone(), what.clone());
         let registry = Arc::clone(&self.0.registry);
+        let forgetting = &self.0.forgetting;
+        let (news, progress) = (Arc::clone(&forgetting.news), forgetting.progress.clone());
         let done = write_then(
             &self.0.store.jobs,
-            move |tx| rows::forget(tx, &scope, &what),
+            move |tx| forget::begin(tx, &scope, &what),
             move |(scope, docs, _)| {
                 let docs = std::mem::take(docs);
-                registry.committed(*scope, vec![shelf::Change::Gone { docs }]);
+                if !docs.is_empty() {
+                    registry.committed(*scope, vec![shelf::Change::Gone { docs }]);
+                    progress.send_replace(Progress::Working);
+                    news.notify_one();
+                }
             },
         );
         done.await.map(|(.., names)| names)

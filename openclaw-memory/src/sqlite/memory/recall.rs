@@ -10,7 +10,7 @@ use openclaw_core::{
 };
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::{rows, shelf::Shelf};
+use super::{read, rows, shelf::Shelf};
 use crate::{
     index::{Bits, Coarse, Doc, VectorIndex as _},
     sqlite::error::failed,
@@ -27,6 +27,11 @@ const BESIDE_PLACES: usize = 2;
 /// is said in few of its turns.
 const AROUND: f32 = 0.4;
 const AROUND_PLACES: usize = 6;
+/// Which share of what is returned the best by words keep, at most; from how much of what is asked one of them must
+/// have, and from how much on all of that share. Chosen by the tuning part of the generated questions.
+const KEPT: f32 = 0.8;
+const KEPT_FROM: f32 = 0.2;
+const KEPT_ALL_FROM: f32 = 0.6;
 /// How much newer counts where the query asks for what is new.
 const RECENCY: f32 = 0.15;
 /// From this closeness on two rows say the same.
@@ -124,9 +129,50 @@ impl Asked {
             prefer_new(shelf, &mut hits);
         }
         sort(shelf, &mut hits);
+        if self.meaning.is_some() {
+            self.keep_the_best_by_words(shelf, &by_words, most, &mut hits);
+        }
         // Some more than wanted, in place of what repeats.
         hits.truncate(self.query.limit + self.query.limit / 2 + 4);
         self.read(conn, scope, shelf, hits)
+    }
+
+    /// Where the best row by words has much of what is asked, the best of them stay among what is returned, whatever
+    /// means the same: in place of the last of the others.
+    fn keep_the_best_by_words(
+        &self,
+        shelf: &Shelf,
+        by_words: &[(Doc, f32)],
+        most: f32,
+        hits: &mut Vec<Hit>,
+    ) {
+        let whole = shelf.scratch.whole();
+        let evidence = if whole > 0.0 { most / whole } else { 0.0 };
+        let sure = ((evidence - KEPT_FROM) / (KEPT_ALL_FROM - KEPT_FROM)).clamp(0.0, 1.0);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "at most the limit"
+        )]
+        let kept = (self.query.limit as f32 * KEPT * sure).round() as usize;
+        let best: Vec<Doc> = by_words.iter().take(kept).map(|(doc, _)| *doc).collect();
+        let mut end = self.query.limit.min(hits.len());
+        for doc in best.iter().rev() {
+            let Some(from) = hits.iter().position(|hit| hit.doc == *doc) else { continue };
+            if from < self.query.limit {
+                continue;
+            }
+            // The last that is none of them makes room.
+            let Some(to) = hits.iter().take(end).rposition(|hit| !best.contains(&hit.doc)) else {
+                return;
+            };
+            let score = hits.get(to).map_or(0.0, |hit| hit.score);
+            let mut hit = hits.remove(from);
+            hit.score = score;
+            hits.insert(to, hit);
+            end = to;
+        }
     }
 
     /// What closeness counts for nothing, and what for all: the mean of the scope, which any text has, and the
@@ -134,7 +180,7 @@ impl Asked {
     fn scale(&self, shelf: &Shelf, found: &[(Doc, f32)]) -> (f32, f32) {
         let high = found.first().map_or(1.0, |(_, close)| *close);
         let mean =
-            self.meaning.as_ref().map(|meaning| shelf.vectors.mean_closeness(&meaning.coarse));
+            self.meaning.as_ref().map(|meaning| shelf.vectors.scan.mean_closeness(&meaning.coarse));
         (mean.unwrap_or(0.0).min(high - 0.1), high)
     }
 
@@ -186,8 +232,8 @@ impl Asked {
             return Ok(Vec::new());
         };
         let mut found = shelf.vectors.search(&meaning.coarse, among, wanted);
-        // The best once more by their whole values.
-        let best = (2 * self.query.limit + 16).min(found.len());
+        // The best once more by their whole values; some more than wanted, since the order may change.
+        let best = (self.query.limit + self.query.limit / 2 + 4).min(found.len());
         for (doc, close) in found.iter_mut().take(best) {
             if let Some(exact) = exact(conn, rows::id(scope, *doc), &meaning.vector)? {
                 *close = exact;
@@ -207,10 +253,15 @@ impl Asked {
     ) -> Result<Vec<Recalled>> {
         let mut found: Vec<(Doc, Recalled)> = Vec::with_capacity(hits.len());
         for mut hit in hits {
+            // Those behind have no better score, and none can get one.
+            let better = found.iter().filter(|(_, recalled)| recalled.score >= hit.score);
+            if better.count() >= self.query.limit {
+                break;
+            }
             // Forgotten just now.
-            let Some(fact) = rows::fact(conn, rows::id(scope, hit.doc))? else { continue };
+            let Some(fact) = read::fact(conn, rows::id(scope, hit.doc))? else { continue };
             if let Some(through) = hit.through {
-                hit.why.through = rows::fact(conn, rows::id(scope, through))?.map(|fact| fact.id);
+                hit.why.through = read::fact(conn, rows::id(scope, through))?.map(|fact| fact.id);
             }
             let repeats = found.iter().any(|(doc, earlier)| {
                 !earlier.why.repeats
@@ -265,7 +316,7 @@ fn cosine(bytes: &[u8], query: &[f32]) -> Option<f32> {
 }
 
 fn same(shelf: &Shelf, a: Doc, b: Doc) -> bool {
-    shelf.vectors.likeness(a, b).is_some_and(|close| close >= SAME)
+    shelf.vectors.scan.likeness(a, b).is_some_and(|close| close >= SAME)
 }
 
 /// Facts give their score to the turns that they were drawn from, and step back for them.

@@ -34,6 +34,11 @@ pub(super) struct Registry {
     clock: AtomicU64,
     /// Most rows in all indexes together; those that were not used for the longest go first.
     most_rows: AtomicUsize,
+    /// From how many vectors on a scope has a graph.
+    #[cfg(feature = "hnsw")]
+    graph_from: usize,
+    #[cfg(feature = "hnsw")]
+    graphs_wanted: Arc<tokio::sync::Notify>,
 }
 
 #[derive(Default)]
@@ -56,8 +61,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Registry {
-    pub(super) fn new(most_rows: usize) -> Self {
-        Self { most_rows: AtomicUsize::new(most_rows), ..Self::default() }
+    pub(super) fn new(most_rows: usize, graph_from: usize) -> Self {
+        let _ = graph_from;
+        Self {
+            most_rows: AtomicUsize::new(most_rows),
+            #[cfg(feature = "hnsw")]
+            graph_from,
+            ..Self::default()
+        }
     }
 
     /// Takes note of what was committed.
@@ -115,10 +126,17 @@ impl Registry {
             }
             // Until it is filled there is none: a failure leaves none that is behind.
             place => {
+                #[cfg(feature = "hnsw")]
+                let graph = place.take().and_then(|before| before.vectors.graph);
                 *place = None;
-                place.insert(fill()?)
+                let filled = place.insert(fill()?);
+                #[cfg(feature = "hnsw")]
+                filled.vectors.graph.clone_from(&graph);
+                filled
             }
         };
+        #[cfg(feature = "hnsw")]
+        self.mind_the_graph(filled);
         slot.rows.store(filled.len(), Ordering::Relaxed);
         let result = work(filled);
         drop(shelf);
@@ -136,6 +154,74 @@ impl Registry {
             let Some(scope) = oldest.map(|(scope, _)| *scope) else { break };
             slots.remove(&scope);
         }
+    }
+
+    /// Has a graph built or caught up where there are enough vectors for one.
+    #[cfg(feature = "hnsw")]
+    fn mind_the_graph(&self, shelf: &mut Shelf) {
+        let vectors = &mut shelf.vectors;
+        if vectors.scan.rows() < self.graph_from {
+            vectors.graph = None;
+            return;
+        }
+        // Looking for what is new or gone takes time: not at each search.
+        let graph = match &vectors.graph {
+            Some(graph) if !shelf.changed => Arc::clone(graph),
+            graph => {
+                let graph = super::graph::wanted(graph.as_ref(), &vectors.scan);
+                graph.set_behind(true);
+                graph
+            }
+        };
+        shelf.changed = false;
+        if graph.is_behind() {
+            self.graphs_wanted.notify_one();
+        }
+        vectors.graph = Some(graph);
+    }
+
+    /// Told when a graph is behind.
+    #[cfg(feature = "hnsw")]
+    pub(super) fn graphs_wanted(&self) -> &Arc<tokio::sync::Notify> {
+        &self.graphs_wanted
+    }
+
+    /// The scopes that are in use.
+    #[cfg(feature = "hnsw")]
+    pub(super) fn scopes(&self) -> Vec<i64> {
+        lock(&self.slots).keys().copied().collect()
+    }
+
+    /// The graph of a scope, and rows that it does not hold, from a number on; `None` if it has none.
+    #[cfg(feature = "hnsw")]
+    pub(super) fn missing_in_graph(
+        &self,
+        scope: i64,
+        from: crate::index::Doc,
+        most: usize,
+    ) -> Option<(Arc<crate::index::Graph>, Vec<crate::index::Doc>)> {
+        let slot = lock(&self.slots).get(&scope).map(Arc::clone)?;
+        let shelf = lock(&slot.shelf);
+        let vectors = &shelf.as_ref()?.vectors;
+        let graph = Arc::clone(vectors.graph.as_ref()?);
+        let missing = graph.missing(&vectors.scan, from, most);
+        if from == 0 && missing.is_empty() {
+            graph.set_behind(false);
+        }
+        Some((graph, missing))
+    }
+
+    /// How many vectors all graphs hold.
+    #[cfg(feature = "hnsw")]
+    pub(super) fn in_graphs(&self) -> usize {
+        let slots: Vec<Arc<Slot>> = lock(&self.slots).values().map(Arc::clone).collect();
+        let graph = |slot: &Arc<Slot>| lock(&slot.shelf).as_ref()?.vectors.graph.clone();
+        slots.iter().filter_map(graph).map(|graph| graph.len()).sum()
+    }
+
+    #[cfg(not(feature = "hnsw"))]
+    pub(super) fn in_graphs(&self) -> usize {
+        0
     }
 
     /// Rows and bytes of all indexes that are filled.

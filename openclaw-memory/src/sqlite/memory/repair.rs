@@ -3,7 +3,7 @@
 use openclaw_core::Result;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Inner, rows};
+use super::{Inner, read, rows, usage};
 use crate::{
     sqlite::{
         error::failed,
@@ -83,7 +83,7 @@ fn some(tx: &Tx<'_>, after: i64) -> Result<(Option<i64>, u64)> {
     };
     let mut repaired = 0;
     for id in &ids {
-        let Some(fact) = rows::fact(tx.conn, *id)? else { continue };
+        let Some(fact) = read::fact(tx.conn, *id)? else { continue };
         let terms = Terms::of(&fact.text).to_bytes();
         let wanted = rows::indexed(tx, *id, &fact)?;
         let right = tx
@@ -128,7 +128,7 @@ fn recount(tx: &Tx<'_>) -> Result<()> {
         tx.execute(
             "INSERT INTO memory_usage (scope, source, rows, bytes) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (scope, source) DO UPDATE SET rows = rows + ?3, bytes = bytes + ?4",
-            params![scope, rows::sources(&label)?, rows, bytes],
+            params![scope, usage::sources(&label)?, rows, bytes],
         )?;
     }
     Ok(())

@@ -1,20 +1,21 @@
 //! Memories, as SQL.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use openclaw_core::{
     Error, ErrorKind, Result,
-    memory::{Fact, Forget, Page, Scope},
-    time::Timestamp,
+    memory::{Fact, Scope},
 };
 use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params};
 
-use super::shelf::{Change, Flags, Put, Row, kind_number, kind_of};
+use super::{
+    shelf::{Change, Flags, Put, Row, kind_number},
+    usage::{count_source, sources, uncount},
+};
 use crate::{
     index::Doc,
     sqlite::{
         error::{failed, unreadable},
-        sessions::{count, scrub},
         writer::Tx,
     },
     words::{Term, Terms},
@@ -416,53 +417,6 @@ pub(super) fn docs_from_bytes(bytes: &[u8]) -> Vec<Doc> {
     bytes.as_chunks::<4>().0.iter().map(|doc| Doc::from_le_bytes(*doc)).collect()
 }
 
-/// Counts a row for its source, if there is room for it.
-fn count_source(
-    tx: &Tx<'_>,
-    scope: i64,
-    source: &str,
-    bytes: i64,
-    most: Option<u64>,
-) -> Result<()> {
-    let sum: i64 = tx
-        .prepare(
-            "INSERT INTO memory_usage (scope, source, rows, bytes) VALUES (?1, ?2, 1, ?3)
-             ON CONFLICT (scope, source) DO UPDATE SET rows = rows + 1, bytes = bytes + ?3
-             RETURNING bytes",
-        )?
-        .query_row(params![scope, source, bytes], |row| row.get(0))
-        .map_err(failed)?;
-    match most {
-        Some(most) if u64::try_from(sum).unwrap_or_default() > most => Err(Error::new(
-            ErrorKind::Exhausted,
-            format!(
-                "what {source:?} said already takes its {most} bytes of this memory; forget some of it or raise the quota"
-            ),
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn uncount(tx: &Tx<'_>, scope: i64, source: &str, rows: i64, bytes: i64) -> Result<()> {
-    tx.execute(
-        "UPDATE memory_usage SET rows = rows - ?3, bytes = bytes - ?4
-         WHERE scope = ?1 AND source = ?2",
-        params![scope, source, rows, bytes],
-    )?;
-    tx.execute(
-        "DELETE FROM memory_usage WHERE scope = ?1 AND source = ?2 AND rows <= 0",
-        params![scope, source],
-    )?;
-    Ok(())
-}
-
-/// The sources that a stored label names, as they are counted.
-pub(super) fn sources(label: &str) -> Result<String> {
-    let label: openclaw_core::label::Label =
-        serde_json::from_str(label).map_err(|e| unreadable("label", e))?;
-    Ok(label.sources().collect::<Vec<_>>().join(","))
-}
-
 /// What a row's index must say.
 pub(super) struct Indexed {
     pub(super) flags: u16,
@@ -491,139 +445,4 @@ pub(super) fn indexed(tx: &Tx<'_>, id: i64, fact: &Fact) -> Result<Indexed> {
         session: fact.session.as_deref().map_or(0, session_number),
         drawn_from: docs_to_bytes(&turns(tx, id >> DOC_BITS, &fact.of)?),
     })
-}
-
-const FACT: &str = "name, kind, text, label, at, valid_from, valid_to, session, place, drawn_from";
-
-fn fact_at(row: &SqlRow<'_>) -> rusqlite::Result<(Fact, String, Option<String>)> {
-    let (name, text): (String, String) = (row.get(0)?, row.get(2)?);
-    let label = openclaw_core::label::Label::default();
-    let mut fact = Fact::new(name, text, label, Timestamp(row.get(4)?)).kind(kind_of(row.get(1)?));
-    fact.valid_from = row.get::<_, Option<i64>>(5)?.map(Timestamp);
-    fact.valid_to = row.get::<_, Option<i64>>(6)?.map(Timestamp);
-    fact.session = row.get(7)?;
-    fact.place = u64::try_from(row.get::<_, i64>(8)?).unwrap_or_default();
-    Ok((fact, row.get(3)?, row.get(9)?))
-}
-
-fn whole((mut fact, label, of): (Fact, String, Option<String>)) -> Result<Fact> {
-    fact.label = serde_json::from_str(&label).map_err(|e| unreadable("label", e))?;
-    if let Some(of) = of {
-        fact.of = serde_json::from_str(&of).map_err(|e| unreadable("list of turns", e))?;
-    }
-    Ok(fact)
-}
-
-/// A row by its id.
-pub(super) fn fact(conn: &Connection, id: i64) -> Result<Option<Fact>> {
-    let sql = format!("SELECT {FACT} FROM memories WHERE id = ?1");
-    let mut statement = conn.prepare_cached(&sql).map_err(failed)?;
-    let found = statement.query_row([id], fact_at).optional().map_err(failed)?;
-    found.map(whole).transpose()
-}
-
-/// What ids mean now, in their order.
-pub(super) fn list(conn: &Connection, scope: i64, page: &Page) -> Result<Vec<Fact>> {
-    // Anything is above no text at all.
-    let sql = format!(
-        "SELECT {FACT} FROM memories INDEXED BY memories_current
-         WHERE scope = ?1 AND superseded_by IS NULL AND (?2 IS NULL OR name > ?2)
-         ORDER BY name LIMIT ?3"
-    );
-    let after = format!(
-        "SELECT {FACT} FROM memories INDEXED BY memories_current
-         WHERE scope = ?1 AND superseded_by IS NULL AND name > ?2 ORDER BY name LIMIT ?3"
-    );
-    let sql = if page.after.is_some() { after } else { sql };
-    let mut statement = conn.prepare_cached(&sql).map_err(failed)?;
-    let rows = statement
-        .query_map(params![scope, page.after, count(page.limit)], fact_at)
-        .map_err(failed)?;
-    rows.map(|row| whole(row.map_err(failed)?)).collect()
-}
-
-/// All that an id meant, oldest first.
-pub(super) fn versions(conn: &Connection, scope: i64, name: &str) -> Result<Vec<Fact>> {
-    let sql =
-        format!("SELECT {FACT} FROM memories WHERE scope = ?1 AND name = ?2 ORDER BY begins, id");
-    let mut statement = conn.prepare_cached(&sql).map_err(failed)?;
-    let rows = statement.query_map(params![scope, name], fact_at).map_err(failed)?;
-    rows.map(|row| whole(row.map_err(failed)?)).collect()
-}
-
-/// Forgets rows and all of their versions, and overwrites what they were in the file. The scope, the
-/// numbers of the rows, and of how many ids they were.
-pub(super) fn forget(
-    tx: &mut Tx<'_>,
-    scope: &Scope,
-    what: &Forget,
-) -> Result<(i64, Vec<Doc>, u64)> {
-    let Some((scope_id, _)) = find_scope(tx.conn, scope)? else { return Ok((0, Vec::new(), 0)) };
-    let mut rows: Vec<(i64, String, i64, String)> = Vec::new();
-    {
-        let read = |row: &SqlRow<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-        let columns = "SELECT id, label, length(CAST(text AS BLOB)), name FROM memories WHERE";
-        match what {
-            Forget::Ids(names) => {
-                let mut find = tx.prepare(&format!("{columns} scope = ?1 AND name = ?2"))?;
-                for name in names {
-                    let found = find.query_map(params![scope_id, name], read).map_err(failed)?;
-                    for row in found {
-                        rows.push(row.map_err(failed)?);
-                    }
-                }
-            }
-            Forget::All => {
-                let (from, to) = ids(scope_id);
-                let mut find = tx.prepare(&format!("{columns} id BETWEEN ?1 AND ?2"))?;
-                for row in find.query_map([from, to], read).map_err(failed)? {
-                    rows.push(row.map_err(failed)?);
-                }
-            }
-            _ => {
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    "this memory does not know what to forget",
-                ));
-            }
-        }
-    }
-    if rows.is_empty() {
-        return Ok((scope_id, Vec::new(), 0));
-    }
-    rows.sort_unstable();
-    rows.dedup_by_key(|(id, ..)| *id);
-    let conn = tx.conn;
-    let secure = |value| conn.pragma_update(None, "secure_delete", value).map_err(failed);
-    secure("ON")?;
-    let gone = delete(tx, scope_id, &rows);
-    let scrubbed = gone.is_ok().then(|| scrub(tx)).transpose();
-    secure("FAST")?;
-    gone?;
-    scrubbed?;
-    tx.counters.erased = true;
-    let names: std::collections::BTreeSet<&str> =
-        rows.iter().map(|(.., name)| name.as_str()).collect();
-    let names = u64::try_from(names.len()).unwrap_or(u64::MAX);
-    Ok((scope_id, rows.iter().map(|(id, ..)| doc(*id)).collect(), names))
-}
-
-fn delete(tx: &Tx<'_>, scope: i64, rows: &[(i64, String, i64, String)]) -> Result<()> {
-    let mut usage: BTreeMap<String, (i64, i64)> = BTreeMap::new();
-    for (id, label, bytes, _) in rows {
-        for sql in [
-            "DELETE FROM memories WHERE id = ?1",
-            "DELETE FROM memory_index WHERE id = ?1",
-            "DELETE FROM memory_vectors WHERE id = ?1",
-        ] {
-            tx.execute(sql, [id])?;
-        }
-        let sum = usage.entry(sources(label)?).or_default();
-        sum.0 += 1;
-        sum.1 += bytes;
-    }
-    for (source, (rows, bytes)) in usage {
-        uncount(tx, scope, &source, rows, bytes)?;
-    }
-    Ok(())
 }

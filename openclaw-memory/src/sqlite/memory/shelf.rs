@@ -12,7 +12,7 @@ use openclaw_core::{
 };
 
 use crate::{
-    index::{Bits, Coarse, Doc, Lexical, Loading, Rotation, Scan, Scratch, VectorIndex as _},
+    index::{Bits, Coarse, Doc, Lexical, Loading, Rotation, Scratch, VectorIndex as _, Vectors},
     words::Term,
 };
 
@@ -139,7 +139,10 @@ pub(super) struct Shelf {
     bounded: BTreeSet<Doc>,
     drawn_from: HashMap<Doc, Vec<Doc>>,
     pub(super) lexical: Lexical,
-    pub(super) vectors: Scan,
+    pub(super) vectors: Vectors,
+    /// Since the graph was looked at last.
+    #[cfg(feature = "hnsw")]
+    pub(super) changed: bool,
     pub(super) scratch: Scratch,
     /// Where a search notes what it made of rows; below nought where it did not.
     pub(super) noted: Vec<f32>,
@@ -159,7 +162,7 @@ impl Filling {
         shelf.flags.reserve_exact(last + 1);
         shelf.beside.reserve_exact(last + 1);
         if dimensions > 0 {
-            shelf.vectors.reserve(last + 1);
+            shelf.vectors.scan.reserve(last + 1);
         }
         Self { shelf, loading: Loading::with_capacity(last + 1) }
     }
@@ -176,7 +179,7 @@ impl Filling {
 
     /// Adds a vector; false if it is none.
     pub(super) fn vector(&mut self, doc: Doc, bytes: &[u8]) -> bool {
-        self.shelf.vectors.set_bytes(doc, bytes)
+        self.shelf.vectors.scan.set_bytes(doc, bytes)
     }
 
     pub(super) fn done(mut self) -> Shelf {
@@ -197,7 +200,9 @@ impl Shelf {
             bounded: BTreeSet::new(),
             drawn_from: HashMap::new(),
             lexical: Lexical::default(),
-            vectors: Scan::new(dimensions),
+            vectors: Vectors::new(dimensions),
+            #[cfg(feature = "hnsw")]
+            changed: true,
             scratch: Scratch::default(),
             noted: Vec::new(),
         }
@@ -241,6 +246,10 @@ impl Shelf {
     }
 
     pub(super) fn apply(&mut self, change: Change) {
+        #[cfg(feature = "hnsw")]
+        {
+            self.changed = true;
+        }
         match change {
             Change::Put(put) => {
                 self.note(&put);

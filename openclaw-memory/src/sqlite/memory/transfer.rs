@@ -14,10 +14,7 @@ use openclaw_core::{
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    SqliteMemory,
-    rows::{self, Told},
-};
+use super::{SqliteMemory, read, rows::Told};
 use crate::sqlite::{blocking, error::failed, open};
 
 /// Rows that are moved together.
@@ -209,7 +206,7 @@ fn some(conn: &Connection, after: i64) -> Result<(Option<i64>, Vec<String>)> {
     for row in rows {
         let (id, agent, part) = row.map_err(failed)?;
         last = Some(id);
-        let Some(fact) = rows::fact(conn, id)? else { continue };
+        let Some(fact) = read::fact(conn, id)? else { continue };
         lines.push(encode(&Line { scope: Scope { agent: agent.as_str().into(), part }, fact })?);
     }
     Ok((last, lines))

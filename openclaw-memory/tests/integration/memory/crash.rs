@@ -19,6 +19,7 @@ use super::{fact, scope, temporal::Dice};
 use crate::common::{child, folder, role};
 
 const NAME: &str = "memory::crash::what_was_acknowledged_survives_a_hundred_kills";
+/// `OPENCLAW_KILLS` asks for more.
 const KILLS: u64 = 100;
 const WRITERS: usize = 4;
 
@@ -26,7 +27,9 @@ const WRITERS: usize = 4;
 async fn open(path: &Path, round: u64) -> (Sqlite, SqliteMemory) {
     let store = Sqlite::open(path).await.unwrap();
     let embedder = HashEmbedder::new(if round.is_multiple_of(2) { 32 } else { 48 });
-    let memory = store.memory().embedder(Arc::new(embedder)).open().await.unwrap();
+    // A graph of neighbours, if there are any, catches up beside.
+    let builder = store.memory().embedder(Arc::new(embedder)).graph_from(100);
+    let memory = builder.open().await.unwrap();
     (store, memory)
 }
 
@@ -100,7 +103,8 @@ async fn what_was_acknowledged_survives_a_hundred_kills() {
     let (_folder, path) = folder();
     let mut heard = Heard::default();
     let mut dice = Dice(99);
-    for round in 0..KILLS {
+    let kills = std::env::var("OPENCLAW_KILLS").ok().and_then(|kills| kills.parse().ok());
+    for round in 0..kills.unwrap_or(KILLS) {
         let mut process = child(NAME, &format!("{round} {}", path.display()))
             .stdout(Stdio::piped())
             .spawn()

@@ -46,6 +46,7 @@ async fn text_vector_and_older_versions_leave_every_file() {
 
     let gone = memory.forget(&scope(), &Forget::Ids(vec!["secret".to_owned()])).await.unwrap();
     assert_eq!(gone, 1);
+    memory.forgotten().await.unwrap();
     let backup = folder.path().join("backup.db");
     store.backup(&backup).await.unwrap();
     for query in ["xylophone marmalade", "pass phrase", "heliotrope"] {

@@ -1,10 +1,16 @@
 //! The memory in the store's file.
 
 mod agent;
+mod alone;
 mod conformance;
 mod crash;
+mod facts;
 mod folder;
 mod forgetting;
+mod forgetting_all;
+mod full;
+#[cfg(feature = "hnsw")]
+mod graph;
 mod input;
 mod isolation;
 mod languages;
