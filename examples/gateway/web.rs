@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use openclaw_core::{
-    Error, ErrorKind, Handle, Result,
+    AccountId, Error, ErrorKind, Handle, Result,
     protocol::DeviceKey,
     server::{ServerConfig, ServerEntry, Serving, serve},
     time::SystemEntropy,
@@ -27,6 +27,18 @@ pub(crate) async fn open(
     let refused = |error| Error::wrap(ErrorKind::InvalidConfig, error).with("listen", &address);
     let listener = TcpListener::bind(&address).map_err(refused)?;
     serve(listener, handle, config).await.map(Some)
+}
+
+/// What is wrong if nothing leads to accounts that take webhooks.
+pub(crate) fn unreachable(webhooks: &[AccountId], has_doors: bool) -> Vec<String> {
+    let closed = webhooks.iter().filter(|_| !has_doors);
+    let fault = |account: &AccountId| {
+        format!(
+            "channel {account}: its updates come by webhook, but no door is open to them: add \
+             \"server\", say --listen, or let it poll"
+        )
+    };
+    closed.map(fault).collect()
 }
 
 /// Webhooks and health alone: a token that nobody knows lets no client in.
