@@ -80,8 +80,7 @@ impl GatewayBuilder {
         let sources = Sources::default();
         let stopping = Cancel::new();
         self.cancel = None;
-        let mut report = CheckReport::default();
-        report.faults = doors(&self);
+        let mut report = CheckReport { faults: doors(&self), ..CheckReport::default() };
         let composed = match compose(self, &sources, &stopping, None).await {
             Ok(composed) => composed,
             Err(faults) => {
