@@ -41,9 +41,22 @@ impl Pacer {
             tokio::time::sleep_until(at).await;
         }
         // Only now: what waits for its own place must not keep the account from others.
-        if let Some(rate) = rates.account {
-            let at = self.of_account(&to.account, rate, messages, Instant::now());
+        if let Some(of_all) = rates.account {
+            let at = self.of_account(&to.account, of_all, messages, Instant::now());
             tokio::time::sleep_until(at).await;
+            // A place's pauses count from when a message really goes.
+            if let Some(rate) = rate {
+                self.went(to, rate, messages, Instant::now());
+            }
+        }
+    }
+
+    /// Notes that a message went to a place later than its bucket alone would have had it.
+    fn went(&self, to: &Conversation, rate: Rate, messages: u32, now: Instant) {
+        let place = Conversation { thread: None, ..to.clone() };
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(full_at) = buckets.conversations.get_mut(&place) {
+            *full_at = (*full_at).max(now + interval(rate) * messages.max(1));
         }
     }
 
@@ -64,12 +77,17 @@ impl Pacer {
 /// Takes `messages` out of a bucket now, or as soon as there are so many: the generic cell rate
 /// algorithm.
 fn take(full_at: &mut Instant, rate: Rate, messages: u32, now: Instant) -> Instant {
-    let interval = Duration::from_secs(60) / rate.per_minute.max(1);
+    let interval = interval(rate);
     let burst = rate.burst.max(1);
     let tolerance = interval * (burst - messages.clamp(1, burst));
     let at = full_at.checked_sub(tolerance).map_or(now, |earliest| earliest.max(now));
     *full_at = (*full_at).max(at) + interval * messages.max(1);
     at
+}
+
+/// How long it takes for one more.
+fn interval(rate: Rate) -> Duration {
+    Duration::from_secs(60) / rate.per_minute.max(1)
 }
 
 fn forget_full(buckets: &mut HashMap<Conversation, Instant>, now: Instant) {
@@ -119,6 +137,19 @@ mod tests {
         // A group that waits for its own turn takes nothing from others.
         assert_eq!(waits(&new(), &[&group, &group, &a], &rates).await, [0, 10, 1]);
         assert_eq!(waits(&new(), &[&a; 3], &Rates::default()).await, [0, 0, 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_places_pause_begins_when_the_account_lets_its_message_go() {
+        let (a, b) = (place(ConversationKind::Direct, "a"), place(ConversationKind::Direct, "b"));
+        let rates = Rates { account: rate(60, 1), direct: rate(30, 1), group: None };
+        let (pacer, began) = (Pacer::default(), Instant::now());
+        let mut at = Vec::new();
+        for to in [&b, &a, &a] {
+            pacer.pace(to, &rates, 1).await;
+            at.push(began.elapsed().as_secs());
+        }
+        assert_eq!(at, [0, 1, 3]);
     }
 
     #[tokio::test(start_paused = true)]
