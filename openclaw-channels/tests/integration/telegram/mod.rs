@@ -11,6 +11,8 @@ mod membership;
 mod outage;
 mod outbound;
 mod polling;
+mod rates;
+mod roundtrip;
 mod webhook;
 
 use std::sync::{Arc, Mutex};
