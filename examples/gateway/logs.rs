@@ -8,10 +8,10 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use openclaw_core::{secret::Secret, server::LogTail};
+use openclaw_core::{secret::Secret, serde_json, server::LogTail};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
-use crate::arguments::Logs;
+use super::arguments::Logs;
 
 /// What is written in place of a secret.
 const REDACTED: &str = "[redacted]";
@@ -26,10 +26,12 @@ impl Redactions {
     /// Adds secrets.
     pub(crate) fn add(&self, secrets: impl IntoIterator<Item = Secret>) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        for secret in secrets {
-            let long = secret.expose().len() >= SHORTEST;
-            if long && !known.iter().any(|other| other.expose() == secret.expose()) {
-                known.push(secret);
+        for secret in secrets.into_iter().filter(|secret| secret.expose().len() >= SHORTEST) {
+            for form in forms(secret.expose()) {
+                // Whatever the form: nothing is replaced by nothing.
+                if form.len() >= SHORTEST && !known.iter().any(|other| other.expose() == form) {
+                    known.push(Secret::new(form));
+                }
             }
         }
         // The longer first: one may hold another.
@@ -40,6 +42,18 @@ impl Redactions {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known.iter().fold(line.to_owned(), |line, secret| line.replace(secret.expose(), REDACTED))
     }
+}
+
+/// The forms in which a secret can be written: as it is, with quotation marks and the like escaped as
+/// `Debug` or JSON does it, and both, as where JSON holds what `Debug` wrote.
+fn forms(secret: &str) -> [String; 4] {
+    let inner = |quoted: &str| {
+        let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        inner.unwrap_or_default().to_owned()
+    };
+    let json = |text: &str| inner(&serde_json::to_string(text).unwrap_or_default());
+    let debug = inner(&format!("{secret:?}"));
+    [secret.to_owned(), json(secret), json(&debug), debug]
 }
 
 /// Starts the log, on standard error and in `tail`.
@@ -89,5 +103,39 @@ impl Drop for Line<'_> {
         text.lines().for_each(|line| self.tail.push(line));
         // A log that cannot be written has nobody to be told to.
         let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is written of a line, if `secrets` must not be.
+    fn written(secrets: &[&str], line: &str) -> String {
+        let redactions = Redactions::default();
+        redactions.add(secrets.iter().map(|secret| Secret::new(*secret)));
+        redactions.redact(line)
+    }
+
+    #[test]
+    fn secrets_are_replaced_in_whatever_form() {
+        let table = [
+            ("the key sk-4711 is wrong", "the key [redacted] is wrong"),
+            ("twice: sk-4711sk-4711", "twice: [redacted][redacted]"),
+            (r#"as it is: a"b\c-key"#, "as it is: [redacted]"),
+            (r#"{"why":"a\"b\\c-key"}"#, r#"{"why":"[redacted]"}"#),
+            (r#"{"why":"Error(\"a\\\"b\\\\c-key\")"}"#, r#"{"why":"Error(\"[redacted]\")"}"#),
+            ("no secret", "no secret"),
+        ];
+        for (line, expected) in table {
+            assert_eq!(written(&["sk-4711", r#"a"b\c-key"#], line), expected);
+        }
+        assert_eq!(written(&["line\nbreak"], r#"{"a":"line\nbreak"}"#), r#"{"a":"[redacted]"}"#);
+    }
+
+    #[test]
+    fn the_longer_secret_goes_first_and_short_words_stay() {
+        assert_eq!(written(&["secret", "secret-longer"], "a secret-longer b"), "a [redacted] b");
+        assert_eq!(written(&["a", "", "key"], "a key"), "a key");
     }
 }

@@ -15,8 +15,11 @@ mod web;
 
 use std::{process::ExitCode, sync::Arc};
 
-use openclaw_core::{Error, ErrorKind, Gateway, Handle, Result, server::LogTail};
-use tokio::signal::unix::{SignalKind, signal};
+use openclaw_core::{
+    Error, ErrorKind, Gateway, Handle, Result,
+    server::{LogTail, ServerEntry},
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use arguments::{Arguments, Task};
 use logs::Redactions;
@@ -53,7 +56,9 @@ async fn main() -> ExitCode {
 /// Prints what is wrong, and what is in order; false if anything must be mended.
 async fn check(arguments: &Arguments) -> Result<bool> {
     let setup = Setup::new(arguments, Arc::new(Redactions::default()));
-    let report = setup.builder()?.check().await;
+    let mut report = setup.builder()?.check().await;
+    let has_doors = arguments.listen.is_some() || setup.server()?.is_some();
+    report.faults.extend(web::unreachable(&report.webhooks, has_doors));
     print!("{report}");
     Ok(report.is_sound())
 }
@@ -62,15 +67,26 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let redactions = Arc::new(Redactions::default());
     let tail = LogTail::new("stderr");
     logs::start(arguments.logs, &redactions, &tail);
+    // From here on no signal ends the process by itself.
+    let mut signals = Signals::new()?;
     let setup = Arc::new(Setup::new(arguments, redactions));
-    let gateway = setup.builder()?.start().await?;
+    let server = setup.server()?;
+    let gateway = tokio::select! {
+        biased;
+        () = signals.stop() => return Ok(()),
+        gateway = setup.builder()?.start() => gateway?,
+    };
     let handle = gateway.handle();
-    let doors = web::open(&setup, tail, arguments.listen.as_deref(), handle.clone()).await?;
+    let listen = arguments.listen.as_deref();
+    let doors = web::open(&setup, server.clone(), tail, listen, handle.clone()).await?;
+    for fault in web::unreachable(&handle.webhook_accounts(), doors.is_some()) {
+        tracing::error!("{fault}");
+    }
     let listen = doors.as_ref().map(|doors| doors.address().to_string());
     tracing::info!(source = setup.source(), listen, "ready");
-    attend(&gateway, &handle, &setup, doors.is_none()).await?;
-    tracing::info!("stopping: what runs is let to its end");
+    attend(&gateway, &setup, &server, doors.is_none(), &mut signals).await;
     handle.drain();
+    tracing::info!("stopping: what runs is let to its end");
     gateway.shutdown().await?;
     if let Some(doors) = doors {
         doors.stop().await;
@@ -79,25 +95,62 @@ async fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// The signals that the daemon listens to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let listen =
+            |kind| signal(kind).map_err(|error| Error::wrap(ErrorKind::Unavailable, error));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits until the daemon is told to stop. Cancel safe.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// Serves signals until it is time to stop: when it is told to, or when `ends` and nothing more can
 /// come, as at the end of a terminal's input.
-async fn attend(gateway: &Gateway, handle: &Handle, setup: &Setup, ends: bool) -> Result<()> {
-    let unavailable = |error| Error::wrap(ErrorKind::Unavailable, error);
-    let mut terminate = signal(SignalKind::terminate()).map_err(unavailable)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(unavailable)?;
-    let mut hang_up = signal(SignalKind::hangup()).map_err(unavailable)?;
+async fn attend(
+    gateway: &Gateway,
+    setup: &Setup,
+    server: &Option<ServerEntry>,
+    ends: bool,
+    signals: &mut Signals,
+) {
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            () = gateway.idle(), if ends => return Ok(()),
-            _ = hang_up.recv() => match setup.builder() {
-                Ok(builder) => match handle.reload(builder).await {
-                    Ok(()) => tracing::info!(source = setup.source(), "read again"),
-                    Err(error) => tracing::error!(%error, "nothing was changed"),
-                },
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            () = gateway.idle(), if ends => return,
+            _ = signals.hang_up.recv() => match reload(&gateway.handle(), setup, server).await {
+                Ok(()) => tracing::info!(source = setup.source(), "read again"),
                 Err(error) => tracing::error!(%error, "nothing was changed"),
             },
         }
     }
+}
+
+/// Puts what the configuration says now in place of what it said, doors apart: they are open.
+async fn reload(handle: &Handle, setup: &Setup, server: &Option<ServerEntry>) -> Result<()> {
+    if setup.server()? != *server {
+        return Err(Error::config(
+            "\"server\" cannot be changed by a reload: stop the gateway and start it again, or put it \
+             back as it was",
+        ));
+    }
+    handle.reload(setup.builder()?).await
 }

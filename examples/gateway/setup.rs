@@ -13,7 +13,7 @@ use openclaw_core::{
     serde_json::{self, Value, json},
     server::{self, ServerEntry},
 };
-use openclaw_providers::http::Reqwest;
+use openclaw_providers::{http::Reqwest, ollama};
 
 use crate::{arguments::Arguments, logs::Redactions};
 
@@ -105,6 +105,7 @@ fn secrets(config: &Config) -> Vec<openclaw_core::secret::Secret> {
     for entry in config.plugins.iter().chain(&config.store) {
         entry.config.values().for_each(|value| walk(value, &mut found));
     }
+    found.extend(config.secrets.values().cloned());
     found.extend(config.server.iter().flat_map(|server| server.secrets().into_iter().cloned()));
     found.iter().filter_map(|reference| reference.resolve().ok()).collect()
 }
@@ -118,8 +119,11 @@ fn from_environment(get: impl Fn(&str) -> Option<String>) -> Result<Config> {
             variables.iter().filter_map(|(variable, key)| Some((key, get(variable)?, variable)));
         let mut entry = PluginEntry::new(plugin);
         for (key, value, variable) in set {
-            let secret = *key == "api_key";
-            let value = if secret { json!({ "env": variable }) } else { Value::from(value) };
+            let value = match (*key, *variable) {
+                ("api_key", variable) => json!({ "env": variable }),
+                (_, "OLLAMA_HOST") => ollama::address(&value).into(),
+                _ => value.into(),
+            };
             entry = entry.with(*key, value);
         }
         // Which model there would be alone does not make a provider.
@@ -130,12 +134,16 @@ fn from_environment(get: impl Fn(&str) -> Option<String>) -> Result<Config> {
     if config.plugins.is_empty() {
         return Err(Error::config(
             "no configuration: give one with --config FILE, or set OPENAI_API_KEY, \
-             OPENAI_BASE_URL, ANTHROPIC_API_KEY or OLLAMA_HOST",
+             OPENAI_BASE_URL, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL, OLLAMA_HOST or OLLAMA_API_KEY",
         ));
     }
     if get("TELEGRAM_BOT_TOKEN").is_some() {
         let token = json!({"env": "TELEGRAM_BOT_TOKEN"});
-        config.plugins.push(PluginEntry::new("telegram").with("token", token));
+        let mut entry = PluginEntry::new("telegram").with("token", token);
+        if let Some(url) = get("TELEGRAM_BASE_URL") {
+            entry = entry.with("base_url", url);
+        }
+        config.plugins.push(entry);
         if let Some(user) = get("TELEGRAM_OWNER") {
             config.owners.push(OwnerEntry { channel: "telegram".into(), user: user.into() });
         }
@@ -161,6 +169,16 @@ const PROVIDERS: [(&str, &[(&str, &str)]); 3] = [
             ("OPENAI_MODEL", "model"),
         ],
     ),
-    ("anthropic", &[("ANTHROPIC_API_KEY", "api_key"), ("ANTHROPIC_MODEL", "model")]),
-    ("ollama", &[("OLLAMA_HOST", "base_url"), ("OLLAMA_MODEL", "model")]),
+    (
+        "anthropic",
+        &[
+            ("ANTHROPIC_API_KEY", "api_key"),
+            ("ANTHROPIC_BASE_URL", "base_url"),
+            ("ANTHROPIC_MODEL", "model"),
+        ],
+    ),
+    (
+        "ollama",
+        &[("OLLAMA_HOST", "base_url"), ("OLLAMA_API_KEY", "api_key"), ("OLLAMA_MODEL", "model")],
+    ),
 ];

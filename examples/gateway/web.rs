@@ -3,9 +3,9 @@
 use std::{net::TcpListener, sync::Arc};
 
 use openclaw_core::{
-    Error, ErrorKind, Handle, Result,
+    AccountId, Error, ErrorKind, Handle, Result,
     protocol::DeviceKey,
-    server::{LogTail, ServerConfig, Serving, serve},
+    server::{LogTail, ServerConfig, ServerEntry, Serving, serve},
     time::SystemEntropy,
 };
 use openclaw_memory::embed::StaticEmbedder;
@@ -18,11 +18,12 @@ use crate::setup::Setup;
 /// The address is none, or taken; the configuration cannot be used.
 pub(crate) async fn open(
     setup: &Arc<Setup>,
+    server: Option<ServerEntry>,
     tail: LogTail,
     listen: Option<&str>,
     handle: Handle,
 ) -> Result<Option<Serving>> {
-    let (config, address) = match (setup.server()?, listen) {
+    let (config, address) = match (server, listen) {
         (None, None) => return Ok(None),
         (Some(entry), None) => (entry.load()?, entry.address()?.to_string()),
         (Some(entry), Some(listen)) => (entry.load()?, listen.to_owned()),
@@ -36,6 +37,18 @@ pub(crate) async fn open(
         .logs(tail)
         .setup(move || shown.shown());
     serve(listener, handle, config).await.map(Some)
+}
+
+/// What is wrong if nothing leads to accounts that take webhooks.
+pub(crate) fn unreachable(webhooks: &[AccountId], has_doors: bool) -> Vec<String> {
+    let closed = webhooks.iter().filter(|_| !has_doors);
+    let fault = |account: &AccountId| {
+        format!(
+            "channel {account}: its updates come by webhook, but no door is open to them: add \
+             \"server\", say --listen, or let it poll"
+        )
+    };
+    closed.map(fault).collect()
 }
 
 /// Webhooks and health alone: a token that nobody knows lets no client in.

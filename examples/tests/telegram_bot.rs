@@ -10,11 +10,20 @@ use openclaw_core::{
     bytes::Bytes,
     http::Request,
     serde_json::{Value, from_slice, json},
-    testing::fake_service::{Answer, FakeService, answer},
+    testing::fake_service::{Answer, FakeService, Fault, answer},
 };
 use tempfile::TempDir;
 
 use crate::example;
+
+const MODELS: &str = "/v1/chat/completions";
+
+#[test]
+fn the_program_is_short() {
+    let program = include_str!("../telegram_bot.rs").lines().map(str::trim);
+    let lines = program.filter(|line| !line.is_empty() && !line.starts_with("//"));
+    assert!(lines.count() <= 30);
+}
 
 /// The running bot; it is killed with this.
 struct Bot(Child);
@@ -138,7 +147,7 @@ async fn a_conversation_with_files_buttons_and_a_topic_goes_on_over_kill_9() {
         assert!(ask.text.contains(part), "{}", ask.text);
     }
     drop(running);
-    let _running = world.run();
+    let running = world.run();
     let allow =
         ask.keyboard.iter().flatten().find(|button| button.text.starts_with("Allow")).unwrap();
     chat.press(ask.id, &allow.text).unwrap();
@@ -148,9 +157,16 @@ async fn a_conversation_with_files_buttons_and_a_topic_goes_on_over_kill_9() {
     let group = telegram.forum("Team", &ada);
     group.add(&bot);
     let topic = group.chat(&ada).topic(group.topic("Orders"));
+    let answers = world.models.count(MODELS);
+    world.models.faults().once(MODELS, Fault::Hold);
     let question = topic.say("@helper_bot what is new?").unwrap();
+    // It is killed between the question and its answer.
+    world.models.wait_for(MODELS, answers + 1).await;
+    drop(running);
+    let _running = world.run();
     let shown = topic.next_message().await;
     assert_eq!((shown.text.as_str(), shown.reply_to), ("That was message 1.", Some(question)));
+    assert_eq!(topic.bot_messages().len(), 1);
     assert_eq!(hers.bot_messages().len(), 2);
     assert!(world.asked.lock().unwrap().len() >= 5);
 }

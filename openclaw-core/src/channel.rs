@@ -15,6 +15,7 @@ use crate::{
     http_client::HttpClient,
     id::{AccountId, Conversation, OutboundKey},
     message::{Action, Inbound, Media, Receipt, Sent},
+    secret::Secret,
     store::{RecordKey, RecordStore, RecordWrite},
     time::{Cancel, Clock},
 };
@@ -84,6 +85,11 @@ pub struct Extras<'a> {
     pub webhook: Option<&'a dyn Webhook>,
     /// Checks the account's credentials.
     pub probe: Option<&'a dyn Probe>,
+    /// What the account counts.
+    pub counted: Option<&'a dyn Counted>,
+    /// What no other account of the gateway may have; a gateway in which two have the same does not
+    /// start.
+    pub exclusive: &'a [Exclusive],
 }
 
 impl<'a> Extras<'a> {
@@ -114,6 +120,30 @@ impl<'a> Extras<'a> {
         self.probe = Some(ability);
         self
     }
+
+    /// Adds [`Counted`].
+    #[must_use]
+    pub fn counted(mut self, ability: &'a dyn Counted) -> Self {
+        self.counted = Some(ability);
+        self
+    }
+
+    /// Says what no other account may have.
+    #[must_use]
+    pub fn exclusive(mut self, values: &'a [Exclusive]) -> Self {
+        self.exclusive = values;
+        self
+    }
+}
+
+/// Something that belongs to one account alone, as its login: two accounts with one would take each
+/// other's place.
+#[derive(Clone, Debug)]
+pub struct Exclusive {
+    /// What it is, for people, as in `bot token`. Values of different things are never compared.
+    pub what: &'static str,
+    /// The value; never shown.
+    pub value: Secret,
 }
 
 /// Finds a sent message by its key.
@@ -164,6 +194,21 @@ pub trait Webhook: Send + Sync {
         cx: &ChannelContext,
         request: http::Request<Bytes>,
     ) -> http::Response<Bytes>;
+
+    /// Looks at a request before its body is read: the answer, if method or headers alone are reason
+    /// enough to refuse it. What passes is checked by [`handle`](Self::handle) all the same, so a channel
+    /// without this is no less safe, only more patient.
+    fn refuse(&self, method: &http::Method, headers: &http::HeaderMap) -> Option<http::StatusCode> {
+        let _ = (method, headers);
+        None
+    }
+}
+
+/// Says in numbers what came to an account.
+pub trait Counted: Send + Sync {
+    /// Names, in `snake_case` and always the same, and how often each happened since the channel was
+    /// made. They never fall.
+    fn counts(&self) -> Vec<(&'static str, u64)>;
 }
 
 /// What a channel can do, as data.
@@ -230,7 +275,8 @@ impl Capabilities {
     }
 }
 
-/// How fast an account may send; `None` is no limit. Delivery holds to all that are given.
+/// How fast an account may send; `None` is no limit. Delivery holds to all that are given. Messages and
+/// edits count, an album as its messages.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
 )]
@@ -248,7 +294,8 @@ pub struct Rates {
 }
 
 /// A rate: a bucket of `burst` messages that fills by `per_minute`. So in no minute there are more than
-/// the two together.
+/// the two together. An album that is larger than the bucket goes when that is full, and what follows
+/// waits so much longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {

@@ -414,12 +414,14 @@ pub enum Action {
         /// What it is to say.
         content: Vec<Content>,
     },
-    /// Take a message of ours away.
+    /// Take a message of ours away. As [`React`](Self::React), for channels that can: no part of the
+    /// gateway, and no tool, asks for it yet.
     Delete {
         /// Which message.
         message: MessageId,
     },
-    /// React to a message.
+    /// React to a message. Channels that can are held to it; no part of the gateway, and no tool, asks
+    /// for it yet.
     React {
         /// Which message.
         message: MessageId,

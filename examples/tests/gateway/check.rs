@@ -158,6 +158,133 @@ const MISTAKES: &[Mistake] = &[
         &["openclaw.json:", "secret", "16"],
     ),
     (
+        "a webhook that Telegram does not send to",
+        |c| {
+            c["plugins"][1]["config"]["base_url"] = json!("https://api.telegram.org");
+            hook(c, "http://a.example/hook")
+        },
+        &["openclaw.json:", "plugin \"telegram\"", "is not https"],
+    ),
+    (
+        "a webhook on a port that Telegram does not send to",
+        |c| {
+            c["plugins"][1]["config"]["base_url"] = json!("https://api.telegram.org");
+            hook(c, "https://a.example:9000/hook")
+        },
+        &["openclaw.json:", "port 9000", "8443"],
+    ),
+    (
+        "a webhook without a door",
+        |c| hook(c, "https://a.example/hook"),
+        &["channel telegram:shop", "no door", "\"server\"", "--listen"],
+    ),
+    (
+        "two accounts with one token",
+        |c| second(c, |bot| bot["account"] = json!("other")),
+        &["telegram:other and telegram:shop", "the same bot token", "its own"],
+    ),
+    (
+        "two accounts with one secret",
+        |c| {
+            hook(c, "https://a.example/hook");
+            second(c, |bot| {
+                bot["account"] = json!("other");
+                bot["token"] = json!({"env": "OLD_TOKEN"});
+            })
+        },
+        &["telegram:other and telegram:shop", "the same webhook secret"],
+    ),
+    (
+        "a gateway's token that is not set",
+        |c| c["server"] = json!({"auth": {"mode": "token", "token": {"env": "NO_SUCH_TOKEN"}}}),
+        &["openclaw.json:", "NO_SUCH_TOKEN is not set"],
+    ),
+    (
+        "a gateway's token that is blank",
+        |c| door(c, json!({"auth": {"mode": "token", "token": {"env": "BLANK"}}})),
+        &["openclaw.json:", "token is empty", "give it one"],
+    ),
+    (
+        "a door at no address",
+        |c| door(c, json!({"listen": "here"})),
+        &["openclaw.json:", "server.listen", "127.0.0.1:18789"],
+    ),
+    (
+        "a door that is open to the world",
+        |c| door(c, json!({"listen": "0.0.0.0:18789"})),
+        &["openclaw.json:", "0.0.0.0:18789", "TLS", "127.0.0.1"],
+    ),
+    (
+        "a key that others can read",
+        |c| {
+            let file = beside_store(c, "open.key");
+            std::fs::write(&file, "x").unwrap();
+            door(c, json!({"key_file": file}))
+        },
+        &["openclaw.json:", "open.key", "make it 600"],
+    ),
+    (
+        "a file that holds no key",
+        |c| {
+            use std::os::unix::fs::PermissionsExt as _;
+            let file = beside_store(c, "bad.key");
+            std::fs::write(&file, "x").unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+            door(c, json!({"key_file": file}))
+        },
+        &["openclaw.json:", "bad.key", "32 bytes"],
+    ),
+    (
+        "a key's folder that is not there",
+        |c| door(c, json!({"key_file": "/no/such/folder/gateway.key"})),
+        &["openclaw.json:", "/no/such/folder", "make it"],
+    ),
+    (
+        "certificates that are not there",
+        |c| {
+            let tls = json!({"certificates": "/no/such/chain.pem", "key": {"env": "DOOR_TOKEN"}});
+            door(c, json!({"tls": tls}))
+        },
+        &["openclaw.json:", "/no/such/chain.pem"],
+    ),
+    (
+        "certificates that are none",
+        |c| {
+            let file = beside_store(c, "chain.pem");
+            std::fs::write(&file, "no PEM").unwrap();
+            door(c, json!({"tls": {"certificates": file, "key": {"env": "DOOR_TOKEN"}}}))
+        },
+        &["openclaw.json:", "TLS key is no private key"],
+    ),
+    (
+        "an origin that is none",
+        |c| door(c, json!({"origins": ["shop.example"]})),
+        &["openclaw.json:", "shop.example", "https://"],
+    ),
+    (
+        "a key of a provider that nobody thinks with",
+        |c| spare(c, json!({"env": "BOT_TOKEN"})),
+        &["provider spare", "check the key"],
+    ),
+    (
+        "a link with a provider that refuses its key",
+        |c| {
+            spare(c, json!({"env": "BOT_TOKEN"}));
+            chain(c, json!([{"provider": "spare"}]))
+        },
+        &["provider spare", "check the key"],
+    ),
+    (
+        "a link with a model that there is not",
+        |c| chain(c, json!([{"provider": "openai", "model": "larg-1"}])),
+        &["chain backup", "no model \"larg-1\"", "did you mean \"large-1\"?"],
+    ),
+    (
+        "a name for a model that there is not",
+        |c| c["models"] = json!({"fast": {"provider": "openai", "model": "smal-1"}}),
+        &["model fast", "no model \"smal-1\""],
+    ),
+    (
         "two bots of one name",
         |c| {
             let bot = c["plugins"][1].clone();
@@ -197,9 +324,46 @@ const MISTAKES: &[Mistake] = &[
     ),
 ];
 
+/// Lets updates come by webhook.
+fn hook(config: &mut Value, url: &str) {
+    let hook = json!({"url": url, "secret": {"env": "HOOK_SECRET"}});
+    config["plugins"][1]["config"]["mode"] = json!({"webhook": hook});
+}
+
+/// Adds the bot again, changed.
+fn second(config: &mut Value, change: fn(&mut Value)) {
+    let mut bot = config["plugins"][1].clone();
+    change(&mut bot["config"]);
+    config["plugins"].as_array_mut().unwrap().push(bot);
+}
+
+/// Adds a door that is in order but for what `more` says.
+fn door(config: &mut Value, more: Value) {
+    let mut door = json!({"auth": {"mode": "token", "token": {"env": "DOOR_TOKEN"}}});
+    door.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    config["server"] = door;
+}
+
+fn beside_store(config: &Value, name: &str) -> std::path::PathBuf {
+    let store = std::path::Path::new(config["store"]["config"]["path"].as_str().unwrap());
+    store.with_file_name(name)
+}
+
+/// Adds a second provider of the same service, with this key.
+fn spare(config: &mut Value, key: Value) {
+    let mut spare = config["plugins"][0].clone();
+    (spare["config"]["id"], spare["config"]["api_key"]) = ("spare".into(), key);
+    config["plugins"].as_array_mut().unwrap().push(spare);
+}
+
+fn chain(config: &mut Value, then: Value) {
+    config["fallbacks"] = json!([{"id": "backup", "first": "openai", "then": then}]);
+}
+
 fn checked(world: &World) -> (bool, String) {
     let mut command = world.gateway(&["--check"]);
-    command.env("OLD_TOKEN", "99:AAold").env("SHORT", "short");
+    command.env("OLD_TOKEN", "99:AAold").env("SHORT", "short").env("BLANK", " ");
+    command.env("HOOK_SECRET", "0123456789abcdef").env("DOOR_TOKEN", "a-token-of-these-doors");
     let output = command.output().unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     (output.status.success(), String::from_utf8(output.stdout).unwrap() + &errors)
@@ -227,9 +391,16 @@ async fn each_mistake_is_found() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_order_is_said_to_be() {
     let world = World::new().await;
-    world.write(&world.config());
+    let mut config = world.config();
+    let key = beside_store(&config, "gateway.key");
+    door(&mut config, json!({"key_file": key, "hosts": ["claw.example"]}));
+    hook(&mut config, "https://bot.example/hook");
+    spare(&mut config, json!({"env": "MODEL_KEY"}));
+    chain(&mut config, json!([{"provider": "spare", "model": "large-1"}]));
+    world.write(&config);
     let (sound, said) = checked(&world);
     assert!(sound, "{said}");
+    assert!(!key.exists(), "a check makes nothing");
     assert!(said.lines().all(|line| line.is_empty() || line.starts_with("ok ")), "{said}");
     assert!(said.contains("channel telegram:shop: @shop_bot"), "{said}");
     assert!(said.contains("agent main: openai answers"), "{said}");

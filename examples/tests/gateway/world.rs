@@ -13,11 +13,15 @@ use openclaw_core::{
     testing::fake_service::{Answer, FakeService, answer, json_answer},
 };
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    sync::Semaphore,
+};
 
 use crate::example;
 
 pub(super) const MODEL: &str = "small-1";
+pub(super) const HOOK_SECRET: &str = "0123456789abcdef0123";
 /// What must be in no log.
 pub(super) const KEY: &str = "sk-canary-4711";
 
@@ -32,6 +36,8 @@ pub(super) struct World {
     pub(super) models: FakeService,
     /// What the models were asked.
     pub(super) asked: Arc<Mutex<Vec<Value>>>,
+    /// Each permit lets one answer go to a message that says "wait for it".
+    pub(super) gate: Arc<Semaphore>,
 }
 
 impl World {
@@ -42,9 +48,15 @@ impl World {
         let chat = owner.chat(&bot);
         let asked = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&asked);
+        let gate = Arc::new(Semaphore::new(0));
+        let open = Arc::clone(&gate);
         let models = FakeService::start(move |request: Request<Bytes>| {
             let answer = serve(&request, &kept);
+            let waits = last_says(&request, "wait for it").then(|| Arc::clone(&open));
             async move {
+                if let Some(open) = waits {
+                    open.acquire().await.unwrap().forget();
+                }
                 match answer {
                     Some(answer) => answer,
                     // Until whoever asked hangs up.
@@ -54,7 +66,7 @@ impl World {
         });
         let models = models.await.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        Self { folder, telegram, bot, owner, chat, models, asked }
+        Self { folder, telegram, bot, owner, chat, models, asked, gate }
     }
 
     /// A configuration that is in order.
@@ -96,18 +108,53 @@ impl World {
         command
     }
 
+    /// The daemon without a file, in the folder, with what the environment names in `variables`.
+    pub(super) fn without_file(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Command {
+        let mut command = example("gateway");
+        for service in ["OPENAI", "ANTHROPIC", "OLLAMA"] {
+            for name in ["API_KEY", "BASE_URL", "HOST", "MODEL"] {
+                command.env_remove(format!("{service}_{name}"));
+            }
+        }
+        command.args(arguments).envs(variables.iter().copied()).current_dir(self.folder.path());
+        command.env_remove("RUST_LOG").stdin(Stdio::null());
+        command
+    }
+
+    /// A daemon whose bot hears by webhook, and the address that it listens at.
+    pub(super) async fn hooked(&self) -> (Daemon, String) {
+        let mut config = self.config();
+        // Where Telegram is to come must be known before anything listens there.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let url = format!("http://127.0.0.1:{port}/webhooks/telegram/shop");
+        config["plugins"][1]["config"]["mode"] =
+            json!({"webhook": {"url": url, "secret": {"env": "HOOK_SECRET"}}});
+        self.write(&config);
+        let address = format!("127.0.0.1:{port}");
+        let mut command = self.gateway(&["--listen", &address]);
+        command.env("HOOK_SECRET", HOOK_SECRET);
+        let daemon = self.spawn(command).await;
+        self.bot.webhook_set().await;
+        (daemon, address)
+    }
+
     /// Starts the daemon and waits until it is ready.
     pub(super) async fn start(&self, arguments: &[&str]) -> Daemon {
         self.spawn(self.gateway(arguments)).await
     }
 
     /// As [`start`](Self::start), a command of one's own.
-    pub(super) async fn spawn(&self, mut command: Command) -> Daemon {
-        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        let log = tokio::process::ChildStderr::from_std(child.stderr.take().unwrap()).unwrap();
-        let mut daemon = Daemon { child, log: BufReader::new(log), said: String::new() };
+    pub(super) async fn spawn(&self, command: Command) -> Daemon {
+        let mut daemon = self.launch(command);
         daemon.until("ready").await;
         daemon
+    }
+
+    /// As [`spawn`](Self::spawn), without waiting.
+    pub(super) fn launch(&self, mut command: Command) -> Daemon {
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let log = tokio::process::ChildStderr::from_std(child.stderr.take().unwrap()).unwrap();
+        Daemon { child, log: BufReader::new(log), said: String::new() }
     }
 }
 
@@ -162,11 +209,14 @@ impl Drop for Daemon {
     }
 }
 
-fn serve(request: &Request<Bytes>, asked: &Mutex<Vec<Value>>) -> Option<Answer> {
+fn last_says(request: &Request<Bytes>, word: &str) -> bool {
     let body = from_slice::<Value>(request.body()).unwrap_or_default();
     let last = body["messages"].as_array().and_then(|messages| messages.last());
-    let stalls = last.is_some_and(|message| message["content"].to_string().contains("stall"));
-    (!stalls).then(|| say(request, asked))
+    last.is_some_and(|message| message["content"].to_string().contains(word))
+}
+
+fn serve(request: &Request<Bytes>, asked: &Mutex<Vec<Value>>) -> Option<Answer> {
+    (!last_says(request, "stall")).then(|| say(request, asked))
 }
 
 fn say(request: &Request<Bytes>, asked: &Mutex<Vec<Value>>) -> Answer {

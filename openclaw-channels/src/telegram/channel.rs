@@ -2,7 +2,7 @@
 
 use openclaw_core::{
     AccountId, Conversation, Result, async_trait,
-    channel::{Capabilities, Channel, ChannelContext, Extras, Probe},
+    channel::{Capabilities, Channel, ChannelContext, Counted, Extras, Probe},
     gateway::COMMANDS,
     message::{Action, Sent},
     serde_json::json,
@@ -23,6 +23,11 @@ impl Channel for Telegram {
     async fn run(&self, cx: &ChannelContext) -> Result<()> {
         let hear = async {
             self.bot(cx).await?;
+            // First what is needed to hear: in an outage it is one call a try.
+            match &self.hook {
+                Some(hook) => self.set_webhook(cx, hook).await?,
+                None => self.stop_webhook(cx).await?,
+            }
             self.register_commands(cx).await?;
             match &self.hook {
                 Some(hook) => self.keep_webhook(cx, hook).await,
@@ -46,7 +51,11 @@ impl Channel for Telegram {
     }
 
     fn extras(&self) -> Extras<'_> {
-        let extras = Extras::default().fetch_media(self).probe(self);
+        let extras = Extras::default()
+            .fetch_media(self)
+            .probe(self)
+            .exclusive(&self.exclusive)
+            .counted(self);
         if self.hook.is_some() { extras.webhook(self) } else { extras }
     }
 }
@@ -56,6 +65,22 @@ impl Probe for Telegram {
     async fn probe(&self, cx: &ChannelContext) -> Result<String> {
         let bot = self.ask_who(cx).await?;
         Ok(format!("@{} ({})", bot.username, bot.id))
+    }
+}
+
+impl Counted for Telegram {
+    fn counts(&self) -> Vec<(&'static str, u64)> {
+        let all = self.counters();
+        vec![
+            ("updates", all.updates),
+            ("duplicates", all.duplicates),
+            ("unknown", all.unknown),
+            ("malformed", all.malformed),
+            ("refused", all.refused),
+            ("not_posted", all.not_posted),
+            ("too_long", all.too_long),
+            ("undelivered", all.undelivered),
+        ]
     }
 }
 

@@ -75,7 +75,7 @@ pub enum Mode {
 #[serde(deny_unknown_fields)]
 pub struct WebhookConfig {
     /// The address under which the bot's server is reached from outside: `https`, on port 443, 80, 88
-    /// or 8443.
+    /// or 8443. Other ports, and `http` on this machine, only with a `base_url` on this machine.
     pub url: String,
     /// What proves that an update is from Telegram: at least [`MIN_SECRET_CHARS`] of
     /// `A-Z a-z 0-9 _ -`, for this account alone.
@@ -95,12 +95,16 @@ pub struct Limits {
     pub rates: Rates,
 }
 
-/// What Telegram publishes: thirty messages a second in all, one a second to one person with short bursts,
-/// twenty a minute to one group.
+/// What Telegram publishes: thirty messages a second in all, one a second in one chat, twenty a minute in
+/// one group. A bucket and what fills it in the meantime count together, so these are 10 and 20 a second;
+/// an album fits the bucket.
+///
+/// Only an album amid a busy group can exceed that; Telegram then says how long to wait, and delivery does.
+/// Telegram lets short bursts in one chat pass without saying how many: who needs them sets `limits.rates`.
 pub const RATES: Rates = Rates {
-    account: Some(Rate { per_minute: 1_770, burst: 30 }),
-    direct: Some(Rate { per_minute: 60, burst: 3 }),
-    group: Some(Rate { per_minute: 15, burst: 5 }),
+    account: Some(Rate { per_minute: 1_200, burst: 10 }),
+    direct: Some(Rate { per_minute: 60, burst: 1 }),
+    group: Some(Rate { per_minute: 18, burst: 1 }),
 };
 
 impl Default for Limits {

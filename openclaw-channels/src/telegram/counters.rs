@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counters {
     /// Updates that Telegram gave, also again.
     pub updates: u64,
+    /// Events that had been accepted before, as after a crash or by a replay; acknowledged.
+    pub duplicates: u64,
     /// Updates of kinds that were not asked for; acknowledged and not looked into.
     pub unknown: u64,
     /// Updates, and webhook requests, that could not be read; acknowledged, as they would be the same
@@ -15,24 +17,38 @@ pub struct Counters {
     pub malformed: u64,
     /// Webhook requests without the secret; refused.
     pub refused: u64,
+    /// Webhook requests of another method than `POST`; refused.
+    pub not_posted: u64,
+    /// Webhook requests beyond [`MAX_WEBHOOK_BYTES`](super::MAX_WEBHOOK_BYTES); refused.
+    pub too_long: u64,
+    /// How often Telegram said that it could not deliver to the webhook.
+    pub undelivered: u64,
 }
 
 /// The same, while it is counted.
 #[derive(Default)]
 pub(super) struct Counts {
     pub(super) updates: Count,
+    pub(super) duplicates: Count,
     pub(super) unknown: Count,
     pub(super) malformed: Count,
     pub(super) refused: Count,
+    pub(super) not_posted: Count,
+    pub(super) too_long: Count,
+    pub(super) undelivered: Count,
 }
 
 impl Counts {
     pub(super) fn read(&self) -> Counters {
         Counters {
             updates: self.updates.read(),
+            duplicates: self.duplicates.read(),
             unknown: self.unknown.read(),
             malformed: self.malformed.read(),
             refused: self.refused.read(),
+            not_posted: self.not_posted.read(),
+            too_long: self.too_long.read(),
+            undelivered: self.undelivered.read(),
         }
     }
 }

@@ -31,7 +31,9 @@
 //! By default the bot asks for updates and needs no address of its own. With [`Telegram::webhook`] Telegram
 //! sends them: [`run`](Channel::run) tells Telegram the address and the secret and sees that they stay,
 //! and the server passes requests to [`Handle::webhook`](openclaw_core::Handle::webhook). A request without the
-//! secret is refused before anything of it is read. Whichever way is chosen, the other one is
+//! secret is refused before anything of its body is read, by a server that asks
+//! [`Handle::refuse_webhook`](openclaw_core::Handle::refuse_webhook) first, as ours does; else before its body is
+//! looked at. Whichever way is chosen, the other one is
 //! switched off at the start; no update is dropped by that. One bot is one account: two programs that
 //! poll with one token take each other's place, and both say so.
 //!
@@ -89,15 +91,17 @@ mod webhook;
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 #[expect(unused_imports, reason = "the documentation names them")]
 use openclaw_core::channel::{Channel, FetchMedia};
 use openclaw_core::{
     AccountId, Error, Result,
-    channel::{Capabilities, ChannelContext, Delivery, TextLimit, TextUnit},
+    channel::{Capabilities, ChannelContext, Delivery, Exclusive, TextLimit, TextUnit},
     http::Uri,
     http_client::HttpClient,
+    message::Content,
     secret::{Secret, SecretRef},
     serde_json::json,
 };
@@ -110,6 +114,7 @@ pub use counters::Counters;
 pub use poll::{POLL_TIMEOUT, UPDATES_AT_ONCE};
 pub use webhook::{KEEP_INTERVAL, MAX_WEBHOOK_BYTES, SECRET_HEADER};
 
+use crate::markdown::Rendered;
 use chats::Chats;
 use client::Client;
 use counters::Counts;
@@ -120,6 +125,10 @@ use updates::Albums;
 pub const MAX_TEXT_UNITS: usize = 4_096;
 /// The most that a bot may say beside a file, in UTF-16 units.
 pub const MAX_CAPTION_UNITS: usize = 1_024;
+/// What an account's secret for webhooks is called where two have the same.
+const HOOK_SECRET: &str = "webhook secret";
+const HOOK_EXAMPLE: &str = "https://bot.example/telegram";
+
 /// The most files in one album.
 pub const MAX_ALBUM: usize = 10;
 
@@ -135,6 +144,8 @@ pub struct Telegram {
     link_previews: bool,
     /// Where Telegram sends updates, if it does.
     hook: Option<Hook>,
+    exclusive: Vec<Exclusive>,
+    keep_interval: Duration,
     shared: Arc<Shared>,
 }
 
@@ -171,7 +182,10 @@ impl Telegram {
         let token = token.into();
         config::bot_id(token.expose())?;
         let limits = Limits::default();
+        let exclusive = vec![Exclusive { what: "bot token", value: token.clone() }];
         Ok(Self {
+            exclusive,
+            keep_interval: KEEP_INTERVAL,
             account: AccountId::new("telegram", "default")?,
             capabilities: capabilities(&limits),
             client: Client {
@@ -227,17 +241,30 @@ impl Telegram {
         Ok(self)
     }
 
-    /// Lets Telegram send updates to `url`, with `secret` in a header of each request.
+    /// Lets Telegram send updates to `url`, with `secret` in a header of each request. If
+    /// [`base_url`](Self::base_url) is to be another, set it first: a server of one's own on this machine
+    /// sends to other ports, too, and without TLS on this machine.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidConfig`](openclaw_core::ErrorKind::InvalidConfig) if the address is none, or
-    /// the secret is not as [`WebhookConfig::secret`] says.
+    /// [`ErrorKind::InvalidConfig`](openclaw_core::ErrorKind::InvalidConfig) if the address or the secret
+    /// is not as [`WebhookConfig`] says.
     pub fn webhook(mut self, url: &str, secret: impl Into<Secret>) -> Result<Self> {
         let secret = secret.into();
         config::check_secret(secret.expose())?;
-        check_url("the webhook's url", url, "https://bot.example/telegram")?;
+        let uri = check_url("the webhook's url", url, HOOK_EXAMPLE)?;
+        check_reach(&uri, &self.client.base)?;
+        self.exclusive.retain(|one| one.what != HOOK_SECRET);
+        self.exclusive.push(Exclusive { what: HOOK_SECRET, value: secret.clone() });
         self.hook = Some(Hook { url: url.to_owned(), secret });
         Ok(self)
+    }
+
+    /// How often it is looked whether Telegram still sends to our address, in place of
+    /// [`KEEP_INTERVAL`].
+    #[must_use]
+    pub fn look_after_webhook_every(mut self, interval: Duration) -> Self {
+        self.keep_interval = interval;
+        self
     }
 
     /// Asks a Bot API server of one's own at this address.
@@ -326,6 +353,43 @@ fn capabilities(limits: &Limits) -> Capabilities {
     can.max_album = MAX_ALBUM;
     can.rates = limits.rates;
     can
+}
+
+/// Checks that Telegram, or a server of one's own at `base`, would send to this address.
+fn check_reach(uri: &Uri, base: &str) -> Result<()> {
+    let secure = uri.scheme_str() == Some("https");
+    if base.parse::<Uri>().is_ok_and(|base| client::is_loopback(&base)) {
+        return match secure || client::is_loopback(uri) {
+            true => Ok(()),
+            false => Err(Error::config(
+                "the webhook's url would have what people write go over plain http to another \
+                 machine; make it https",
+            )),
+        };
+    }
+    if !secure {
+        return Err(Error::config(format!(
+            "the webhook's url is not https, and Telegram sends to nothing else; expected one such as \
+             {HOOK_EXAMPLE}"
+        )));
+    }
+    match uri.port_u16().unwrap_or(443) {
+        443 | 80 | 88 | 8443 => Ok(()),
+        port => Err(Error::config(format!(
+            "the webhook's url has port {port}; Telegram sends to 443, 80, 88 and 8443 alone"
+        ))),
+    }
+}
+
+/// Markdown as a bot shows it, in Telegram's HTML, with all that is lost on the way.
+///
+/// ```
+/// let shown = openclaw_channels::telegram::rendered("**Hello** & [welcome](/here)");
+/// assert_eq!(shown.text, "<b>Hello</b> &amp; welcome (/here)");
+/// assert_eq!(shown.losses.len(), 1);
+/// ```
+pub fn rendered(markdown: &str) -> Rendered {
+    html::text(&[Content::text(markdown)])
 }
 
 fn check_url(what: &str, url: &str, example: &str) -> Result<Uri> {

@@ -37,10 +37,14 @@ struct Question {
 }
 
 impl Telegram {
+    /// While there is a webhook, nobody may ask. What waits for it comes by asking.
+    pub(super) async fn stop_webhook(&self, cx: &ChannelContext) -> Result<()> {
+        let _: bool = self.client.call(cx, "deleteWebhook", &json!({})).await?;
+        Ok(())
+    }
+
     /// Asks for updates until something fails.
     pub(super) async fn poll(&self, cx: &ChannelContext) -> Result<()> {
-        // While there is a webhook, nobody may ask. What waits for it comes by asking.
-        let _: bool = self.client.call(cx, "deleteWebhook", &json!({})).await?;
         let mut offset = None;
         loop {
             let asked = Instant::now();

@@ -64,8 +64,17 @@ impl Telegram {
         let batch = heard.into_iter().map(|heard| heard.inbound).collect();
         let accepted = cx.ingress().accept(batch).await?;
         for (id, accepted) in pressed.into_iter().zip(accepted) {
-            if let Accepted::Refused(reason) = accepted {
-                tracing::debug!(account = %self.account, ?reason, "an event was not let in");
+            match accepted {
+                Accepted::Refused(reason) => {
+                    tracing::debug!(account = %self.account, ?reason, "an event was not let in");
+                }
+                Accepted::Duplicate => {
+                    let count = self.shared.counts.duplicates.add();
+                    if count.is_power_of_two() {
+                        tracing::info!(account = %self.account, count, "an event came again; it counts once");
+                    }
+                }
+                _ => {}
             }
             let refused = matches!(accepted, Accepted::Refused(_));
             answers.extend(id.map(|id| (id, refused)));

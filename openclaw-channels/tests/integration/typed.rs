@@ -5,6 +5,8 @@ use std::{path::Path, process::Command};
 use openclaw_channels::terminal::{Config, Terminal};
 use openclaw_core::{
     Gateway,
+    agent::Agent,
+    policy::Permission,
     provider::ChatMessage,
     schemars,
     serde_json::json,
@@ -48,6 +50,7 @@ async fn program(history: &Path) {
     let gateway = Gateway::builder()
         .provider(script)
         .channel(Terminal::new().with_config(config))
+        .agent(Agent::new("main").permission("pay", Permission::Ask))
         .tool(tool_fn(pay, async |_, payment: Payment| Ok(format!("paid {}", payment.euros))))
         .ephemeral()
         .start()

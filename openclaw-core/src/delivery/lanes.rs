@@ -281,7 +281,7 @@ impl Delivery {
         text: String,
     ) -> Result<()> {
         let Some(message) = message_of(hub, key).await? else { return Ok(()) };
-        self.pace(hub, lane, channel).await;
+        self.pace(hub, lane, channel, 1).await;
         if hub.stopping.is_cancelled() {
             return Ok(());
         }
@@ -321,7 +321,7 @@ impl Delivery {
             }
         }
         let action = self.resolve_edit(hub, row).await?;
-        self.pace(hub, &row.new.conversation, channel).await;
+        self.pace(hub, &row.new.conversation, channel, messages_of(&action)).await;
         if hub.stopping.is_cancelled() {
             return Ok(Done::Later(Duration::ZERO));
         }
@@ -496,12 +496,12 @@ impl Delivery {
         })
     }
 
-    /// Waits until the account may send there, or until the gateway stops.
-    async fn pace(&self, hub: &Hub, to: &Conversation, channel: &dyn Channel) {
+    /// Waits until the account may send so many messages there, or until the gateway stops.
+    async fn pace(&self, hub: &Hub, to: &Conversation, channel: &dyn Channel, messages: u32) {
         tokio::select! {
             biased;
             () = hub.stopping.cancelled() => {}
-            () = self.0.pacer.pace(to, &channel.capabilities().rates) => {}
+            () = self.0.pacer.pace(to, &channel.capabilities().rates, messages) => {}
         }
     }
 
@@ -523,6 +523,13 @@ async fn message_of(hub: &Hub, key: &OutboundKey) -> Result<Option<MessageId>> {
         OutboundState::Sent { receipt } => receipt.messages.into_iter().next(),
         _ => None,
     }))
+}
+
+/// How many messages an action is: each medium of an album is one.
+fn messages_of(action: &Action) -> u32 {
+    let Action::Send { content, .. } = action else { return 1 };
+    let media = content.iter().filter(|one| matches!(one, Content::Media(_))).count();
+    u32::try_from(media.max(1)).unwrap_or(u32::MAX)
 }
 
 /// True if doing it twice is like doing it once, so that it does not matter whether it was done.

@@ -299,7 +299,7 @@ impl GatewayBuilder {
         let faults = std::mem::take(&mut self.faults);
         let composed = compose(self, &sources, &stopping, None).await;
         let composed = composed.map_err(|faults| refusal("start", &faults))?;
-        let Composed { plan, store, node, loaded } = composed;
+        let Composed { plan, store, node, loaded, .. } = composed;
         let node = match node {
             Some(node) => node,
             None => {

@@ -1,7 +1,7 @@
 //! Finding out before a start whether it will go well.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fmt,
     future::Future,
     sync::{Arc, Weak},
@@ -15,16 +15,18 @@ use super::{
     compose::{Composed, compose},
     door::Door,
     ingress::Ingress,
-    plan::{AgentPlan, Plan},
+    plan::Plan,
 };
+#[cfg(feature = "server")]
+use crate::plugin::Segment;
 use crate::{
     access::DirectPolicy,
     channel::{Channel, ChannelContext, ChannelState},
     error::{Error, ErrorKind, Result},
     event::Events,
     fault::Faults,
+    id::AccountId,
     plugin::did_you_mean,
-    provider::{DEFAULT_MODEL, ModelInfo},
     store::{RecordStore, Store},
     time::{Cancel, Sources},
 };
@@ -43,6 +45,9 @@ pub struct CheckReport {
     pub warnings: Vec<String>,
     /// What is in order.
     pub fine: Vec<String>,
+    /// The accounts that take events by HTTP. They hear nothing unless the program has a door that
+    /// leads to [`Handle::webhook`](crate::Handle::webhook).
+    pub webhooks: Vec<AccountId>,
 }
 
 impl CheckReport {
@@ -66,7 +71,8 @@ impl fmt::Display for CheckReport {
 
 impl GatewayBuilder {
     /// Checks what a start would use, without hearing or sending anything: parts and configuration,
-    /// the store, the providers' and the channels' credentials, the agents' models.
+    /// its doors, the store, every provider's and every channel's credentials, the models that agents,
+    /// chains and names of one's own mean.
     ///
     /// Plugins are loaded and dropped again; a store is opened, so no other process may have it. Takes
     /// at most about [`CHECK_TIMEOUT`].
@@ -74,15 +80,21 @@ impl GatewayBuilder {
         let sources = Sources::default();
         let stopping = Cancel::new();
         self.cancel = None;
+        let mut report = CheckReport { faults: doors(&self), ..CheckReport::default() };
         let composed = match compose(self, &sources, &stopping, None).await {
             Ok(composed) => composed,
-            Err(faults) => return CheckReport { faults, ..CheckReport::default() },
+            Err(faults) => {
+                report.faults.extend(faults);
+                return report;
+            }
         };
-        let Composed { plan, store, .. } = &composed;
-        let mut report = CheckReport::default();
+        let Composed { plan, store, wanted, .. } = &composed;
         warn(plan, &mut report);
+        let takes_webhooks = |channel: &&Arc<dyn Channel>| channel.extras().webhook.is_some();
+        let accounts = plan.channels.values().filter(takes_webhooks);
+        report.webhooks = accounts.map(|channel| channel.id().clone()).collect();
         let (agents, channels) =
-            join(agents(plan), channels(plan, store, &sources, &stopping)).await;
+            join(wanted.look_for(plan), channels(plan, store, &sources, &stopping)).await;
         agents.into_iter().chain(channels).for_each(|found| match found {
             Ok(fine) => report.fine.push(fine),
             Err(fault) => report.faults.push(fault),
@@ -90,6 +102,22 @@ impl GatewayBuilder {
         stopping.cancel();
         report
     }
+}
+
+/// What is wrong with the doors that configurations have.
+#[cfg(feature = "server")]
+fn doors(builder: &GatewayBuilder) -> Vec<String> {
+    let configs = builder.configs.iter().filter_map(|(_, config)| config.as_ref().ok());
+    let faults = configs.filter_map(|config| {
+        let error = config.server.as_ref()?.check().err()?;
+        Some(format!("{}{error}", config.place(&[Segment::Key("server".into())])))
+    });
+    faults.collect()
+}
+
+#[cfg(not(feature = "server"))]
+fn doors(_: &GatewayBuilder) -> Vec<String> {
+    Vec::new()
 }
 
 /// What only a person can say whether it is meant.
@@ -129,41 +157,8 @@ fn warn(plan: &Plan, report: &mut CheckReport) {
     }
 }
 
-type Found = std::result::Result<String, String>;
-
-/// Asks each provider for its models, once, and looks for those that agents think with.
-async fn agents(plan: &Plan) -> Vec<Found> {
-    let mut by_provider: BTreeMap<_, Vec<&AgentPlan>> = BTreeMap::new();
-    for agent in plan.agents.values() {
-        by_provider.entry(agent.provider.id().clone()).or_default().push(agent);
-    }
-    let asked = by_provider.into_iter().map(async |(id, agents)| {
-        let Some(first) = agents.first() else { return Vec::new() };
-        match in_time(first.provider.models()).await {
-            Ok(models) => agents.iter().map(|agent| model(agent, id.as_str(), &models)).collect(),
-            Err(error) if error.kind() == ErrorKind::Unsupported => {
-                vec![Ok(format!("provider {id}: it lists no models, so nothing more is known"))]
-            }
-            Err(error) => vec![Err(format!("provider {id}: {}", advice(&error)))],
-        }
-    });
-    join_all(asked).await.concat()
-}
-
-fn model(agent: &AgentPlan, provider: &str, models: &[ModelInfo]) -> Found {
-    let (id, wanted) = (&agent.agent.id, agent.agent.model.as_str());
-    let known = || models.iter().map(|model| model.id.as_str());
-    if wanted == DEFAULT_MODEL || models.is_empty() || known().any(|known| known == wanted) {
-        return Ok(format!("agent {id}: {provider} answers, model {wanted}"));
-    }
-    let hint = did_you_mean(wanted, known());
-    let some: Vec<&str> = known().take(8).collect();
-    let more = if models.len() > some.len() { ", …" } else { "" };
-    Err(format!(
-        "agent {id}: provider {provider} has no model {wanted:?}{hint}; it has {}{more}",
-        some.join(", ")
-    ))
-}
+/// Something that is in order, or that must be mended.
+pub(super) type Found = std::result::Result<String, String>;
 
 /// Asks each channel who it is.
 async fn channels(
@@ -195,7 +190,7 @@ async fn channels(
     join_all(asked).await
 }
 
-async fn in_time<T>(asked: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn in_time<T>(asked: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(CHECK_TIMEOUT, asked).await.unwrap_or_else(|_| {
         let text = format!("no answer within {} s", CHECK_TIMEOUT.as_secs());
         Err(Error::new(ErrorKind::Timeout, text))
@@ -203,7 +198,7 @@ async fn in_time<T>(asked: impl Future<Output = Result<T>>) -> Result<T> {
 }
 
 /// What is wrong, and what that usually comes from.
-fn advice(error: &Error) -> String {
+pub(super) fn advice(error: &Error) -> String {
     let hint = match error.kind() {
         ErrorKind::Unauthenticated => "; check the key or token, and where it is read from",
         ErrorKind::Denied => "; the account may not do that: check its rights",

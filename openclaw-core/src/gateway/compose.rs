@@ -11,6 +11,7 @@ use super::{
     load::{Former, Loaded, Loading},
     models::Models,
     plan::{AgentPlan, Plan, ToolPlan},
+    wanted::{Chain, Providers, Wanted},
 };
 use crate::{
     access::Access,
@@ -45,6 +46,7 @@ pub(super) struct Composed {
     pub(super) store: Arc<dyn Store>,
     pub(super) node: Option<NodeId>,
     pub(super) loaded: Vec<Loaded>,
+    pub(super) wanted: Wanted,
 }
 
 /// Loads plugins and puts all parts together, or says all that is wrong. `former` is what a running
@@ -57,17 +59,17 @@ pub(super) async fn compose(
 ) -> std::result::Result<Composed, Vec<String>> {
     let mut loading = Loading::new(sources, cancel, former);
     loading.load(&mut builder).await;
-    let composing = Composing { loading, sources, former, models: Models::default() };
+    let (models, wanted) = (Models::default(), Wanted::default());
+    let composing = Composing { loading, sources, former, models, wanted };
     composing.finish(builder)
 }
-
-type Providers = Vec<(ProviderId, Arc<dyn Provider>)>;
 
 pub(super) struct Composing<'a> {
     pub(super) loading: Loading<'a>,
     sources: &'a Sources,
     former: Option<&'a Former<'a>>,
     models: Models,
+    wanted: Wanted,
 }
 
 impl Composing<'_> {
@@ -144,7 +146,8 @@ impl Composing<'_> {
             state: Arc::new(builder.state),
             _plugins: self.loading.loaded.iter().map(|loaded| Arc::clone(&loaded.life)).collect(),
         };
-        Ok(Composed { plan, store, node: builder.node, loaded: self.loading.loaded })
+        let (loaded, wanted) = (self.loading.loaded, self.wanted);
+        Ok(Composed { plan, store, node: builder.node, loaded, wanted })
     }
 
     fn chosen_store(&mut self, builder: &mut GatewayBuilder) -> Option<Arc<dyn Store>> {
@@ -197,6 +200,7 @@ impl Composing<'_> {
             }
             providers.push((id, wrap(provider, &layers)));
         }
+        self.wanted.providers = providers.clone();
         if providers.is_empty() {
             self.missing(
                 "there is no provider: add one with `.provider(..)` or a plugin that has one",
@@ -214,6 +218,8 @@ impl Composing<'_> {
         }
         chains.extend(providers);
         self.check_models(&chains);
+        self.wanted.models =
+            self.models.iter().map(|(name, alias)| (name.clone(), alias.value.clone())).collect();
         chains
     }
 
@@ -274,6 +280,11 @@ impl Composing<'_> {
                 ));
             }
         }
+        self.wanted.chains.push(Chain {
+            id: entry.id.clone(),
+            first: entry.first.clone(),
+            then: links.clone(),
+        });
         let mut fallback = Fallback::new(entry.id.clone(), find(&entry.first)?);
         for (provider, model) in links {
             let provider = find(&provider)?;
@@ -312,6 +323,7 @@ impl Composing<'_> {
                 self.fault(format!("two channels are named {id}"));
             }
         }
+        self.loading.faults.extend(shared(&channels));
         channels
     }
 
@@ -429,6 +441,23 @@ impl Composing<'_> {
 /// The error that faults are for who wanted to `start` or `reload`.
 pub(super) fn refusal(what: &str, faults: &[String]) -> Error {
     Error::config(format!("the gateway cannot {what}:\n- {}", faults.join("\n- ")))
+}
+
+/// What two accounts have that one alone may have.
+fn shared(channels: &BTreeMap<AccountId, Arc<dyn Channel>>) -> Vec<String> {
+    let mut owners: HashMap<(&str, &str), &AccountId> = HashMap::new();
+    let mut faults = Vec::new();
+    for (account, channel) in channels {
+        for one in channel.extras().exclusive {
+            if let Some(other) = owners.insert((one.what, one.value.expose()), account) {
+                faults.push(format!(
+                    "{other} and {account} have the same {}: give each account its own",
+                    one.what
+                ));
+            }
+        }
+    }
+    faults
 }
 
 fn values(bindings: Vec<Stated<Binding>>) -> Vec<Binding> {

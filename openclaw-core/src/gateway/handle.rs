@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-
 use super::{
     Ask,
     directory::{Directory, PairingRequest},
@@ -24,9 +22,6 @@ use crate::{
 
 /// How long [`Gateway::shutdown`] lets running turns go on.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
-
-/// In how many seconds a platform is asked to deliver again what comes while the gateway shuts down.
-pub const WEBHOOK_RETRY_SECONDS: u32 = 10;
 
 /// A running gateway. Dropping it stops all work at once, as a crash would: nothing that was accepted
 /// is lost, and the next start takes it up. [`shutdown`](Self::shutdown) is kinder.
@@ -130,30 +125,6 @@ impl Handle {
     /// The stream of events, to be subscribed to later.
     pub fn events(&self) -> Events {
         self.hub.events.clone()
-    }
-
-    /// Passes a webhook's request to the channel of `account`. Once the gateway shuts down, the channel is
-    /// not asked: the answer is 503, with `Retry-After`, so that the platform delivers again.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] if there is no such account, or it takes no webhooks.
-    pub async fn webhook(
-        &self,
-        account: &AccountId,
-        request: http::Request<Bytes>,
-    ) -> Result<http::Response<Bytes>> {
-        let plan = self.hub.plan();
-        let channel = plan.channels.get(account);
-        let webhook = channel.and_then(|channel| channel.extras().webhook).ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, format!("{account} is no account that takes webhooks"))
-        })?;
-        if self.hub.draining.is_cancelled() {
-            let mut busy = http::Response::new(Bytes::new());
-            *busy.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
-            busy.headers_mut().insert(http::header::RETRY_AFTER, WEBHOOK_RETRY_SECONDS.into());
-            return Ok(busy);
-        }
-        Ok(webhook.handle(&self.hub.channel_context(account), request).await)
     }
 
     /// The sessions that exist, in order of their keys, from after the given one.

@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     cache::SessionCache, directory::Directory, door::Door, ingress::Ingress, listen::Listener,
-    load::Loaded, plan::Plan, waiters::Waiters,
+    load::Loaded, plan::Plan, waiters::Waiters, webhooks::Unread,
 };
 use crate::{
     blobs::Blobs,
@@ -76,6 +76,8 @@ pub(crate) struct Hub {
     runs: Mutex<HashMap<SessionKey, Arc<Wake>>>,
     sessions: Mutex<SessionCache>,
     pub(crate) waiters: Waiters,
+    /// Webhooks that no channel saw.
+    pub(crate) unread: Unread,
     /// The boxes that tools have used.
     pub(crate) boxes: OpenBoxes,
     /// Records of which nobody knows whether they were written.
@@ -137,6 +139,7 @@ impl Hub {
             runs: Mutex::default(),
             sessions: Mutex::new(SessionCache::new()),
             waiters: Waiters::default(),
+            unread: Unread::default(),
             boxes: OpenBoxes::default(),
             doubtful: Mutex::default(),
             recovering: Semaphore::new(RECOVERING_AT_ONCE),

@@ -24,6 +24,8 @@ mod plan;
 mod reload;
 mod typed;
 mod waiters;
+mod wanted;
+mod webhooks;
 
 pub use crate::session::{
     APPROVAL_TTL, LogView, MAX_MEDIA_BYTES, MAX_RESULT_BYTES, MAX_SHOWN_BYTES,
@@ -36,11 +38,12 @@ pub use cache::SESSION_CACHE_BYTES;
 pub use check::{CHECK_TIMEOUT, CheckReport};
 pub use commands::COMMANDS;
 pub use directory::{MAX_PENDING_PAIRINGS, PAIRING_CODE_CHARS, PAIRING_TTL, PairingRequest};
-pub use handle::{Approval, Gateway, Handle, SHUTDOWN_GRACE, WEBHOOK_RETRY_SECONDS};
+pub use handle::{Approval, Gateway, Handle, SHUTDOWN_GRACE};
 pub use hub::{COLLECT_ABOVE, LEASE_TTL, MAX_PENDING, MAX_SESSION_PENDING};
 pub use ingress::Ingress;
 pub use into::{IntoChannel, IntoProvider, IntoStore};
 pub use typed::MAX_REPAIRS;
+pub use webhooks::{WEBHOOK_RETRY_SECONDS, WebhookCounts};
 
 #[cfg(feature = "server")]
 pub(crate) use commands::parse as parse_command;

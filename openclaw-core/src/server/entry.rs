@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Auth, ServerConfig, Tailscale, TlsIdentity};
+use super::{Auth, ServerConfig, Tailscale, TlsIdentity, listen::check_exposure};
 use crate::{
     error::{Error, ErrorKind, Result},
     protocol::DeviceKey,
@@ -135,6 +135,27 @@ impl ServerEntry {
                 "server.listen: {text:?} is no address; expected one as in {DEFAULT_ADDRESS}"
             ))
         })
+    }
+
+    /// Finds out whether a start could open these doors, without opening them or making a key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] as of [`address`](Self::address), [`load`](Self::load) and
+    /// [`serve`](super::serve).
+    pub fn check(&self) -> Result<()> {
+        let address = self.address()?;
+        let mut entry = self.clone();
+        // A key that is not there yet is made at the first start, in a folder that is.
+        if let Some(file) = entry.key_file.take_if(|file| !file.exists()) {
+            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+            if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+                return Err(Error::config("server.key_file: its folder is not there; make it")
+                    .with("folder", folder.display()));
+            }
+        }
+        let config = entry.load()?;
+        config.check()?;
+        check_exposure(address, &config)
     }
 
     /// The same in code. Fetches secrets and reads files on the calling thread: for the start of a

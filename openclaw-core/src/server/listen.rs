@@ -84,7 +84,7 @@ pub async fn serve(listener: TcpListener, handle: Handle, config: ServerConfig) 
     Ok(Serving { address, cancel, tasks })
 }
 
-fn check_exposure(address: SocketAddr, config: &ServerConfig) -> Result<()> {
+pub(super) fn check_exposure(address: SocketAddr, config: &ServerConfig) -> Result<()> {
     if address.ip().is_loopback() {
         return Ok(());
     }

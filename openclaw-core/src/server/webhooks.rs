@@ -26,9 +26,19 @@ pub(super) async fn take(server: Arc<Server>, _: Caller, mut request: Request) -
         return body::refuse(StatusCode::NOT_FOUND, "there is no such account");
     };
     let (parts, stream) = request.into_parts();
+    match server.handle.refuse_webhook(&account, &parts.method, &parts.headers) {
+        Ok(None) => {}
+        Ok(Some(refusal)) => return refusal.map(Body::from),
+        Err(_) => return body::refuse(StatusCode::NOT_FOUND, "there is no such account"),
+    }
     let bytes = match body::read(stream, MAX_BYTES, server.config.limits.body).await {
         Ok(bytes) => bytes,
-        Err(refusal) => return *refusal,
+        Err(refusal) => {
+            let status = refusal.status();
+            let count = server.handle.hub.unread.add(status);
+            tracing::warn!(%account, %status, count, "a webhook's body was not read");
+            return *refusal;
+        }
     };
     match server.handle.webhook(&account, http::Request::from_parts(parts, bytes)).await {
         Ok(answer) => answer.map(Body::from),

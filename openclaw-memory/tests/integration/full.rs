@@ -191,7 +191,8 @@ async fn a_database_that_fills_in_the_middle_of_a_turn_loses_and_repeats_nothing
         .channel(chat.clone())
         .tool(fill)
         .faults(move |point| {
-            if point == FaultPoint::Before(Act::ToolEnd) {
+            let writes = [FaultPoint::Before(Act::ToolEnd), FaultPoint::Before(Act::Resume)];
+            if writes.contains(&point) {
                 tries.fetch_add(1, Ordering::SeqCst);
             }
         })

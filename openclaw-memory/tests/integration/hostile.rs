@@ -9,7 +9,7 @@ use openclaw_core::{
     label::Confidentiality,
     provider::ChatMessage,
     testing::{Scripted, scripted::Step},
-    tool::{Capability, ToolSpec, ValueKind, tool_fn},
+    tool::{Capability, Effect, ToolSpec, ValueKind, tool_fn},
 };
 use openclaw_memory::sqlite::Sqlite;
 use serde_json::{Value, json};
@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use crate::common::{child, folder, role};
 
 const NAME: &str = "hostile::untrusted_text_gets_nothing_done_after_a_kill";
+/// What asks, or is refused.
+const GUARDED: [&str; 5] = ["Communicate", "Spend", "WriteIrreversible", "Configure", "Execute"];
 const EVIL: &str = "mallory@evil.example";
 
 #[derive(serde::Deserialize, openclaw_core::schemars::JsonSchema)]
@@ -53,8 +55,13 @@ async fn start(path: &Path, ran: &Path) -> Gateway {
         Gateway::builder().provider(hostile()).store(Sqlite::open(path).await.unwrap()).tool(page);
     let tools = Capability::ALL.into_iter().map(|capability| {
         let name = format!("{capability:?}");
+        let effect = match GUARDED.contains(&name.as_str()) {
+            true => Effect::Irreversible,
+            false => Effect::ReadOnly,
+        };
         let spec = ToolSpec::new(name.as_str(), "Does something")
             .capability(capability)
+            .effect(effect)
             .critical("value", ValueKind::Email)
             .accepts(Confidentiality::Private);
         let ran = ran.to_owned();
@@ -106,9 +113,8 @@ async fn untrusted_text_gets_nothing_done_after_a_kill() {
     let gateway = start(&path, &ran).await;
     let handle = gateway.handle();
     say_to_all(&handle, "again").await;
-    let guarded = ["Communicate", "Spend", "WriteIrreversible", "Configure", "Execute"];
     let done = done();
-    assert!(done.lines().all(|name| !guarded.contains(&name)), "{done}");
+    assert!(done.lines().all(|name| !GUARDED.contains(&name)), "{done}");
     assert!(before > 0 && done.lines().count() > before, "harmless calls go on: {done}");
     assert!(!handle.open_approvals().await.unwrap().is_empty(), "the owner is still asked");
     gateway.shutdown().await.unwrap();

@@ -238,8 +238,16 @@ impl Ollama {
     }
 }
 
-/// The URL that a value of `OLLAMA_HOST` means, as Ollama's own programs read it.
-fn address(host: &str) -> String {
+/// The URL that a value of `OLLAMA_HOST` means, as Ollama's own programs read it: a host, a host and a
+/// port, a port, or a URL. What is none of them is not a URL either, which [`Ollama::new`] says.
+///
+/// ```
+/// use openclaw_providers::ollama::address;
+///
+/// assert_eq!(address("0.0.0.0:11500"), "http://127.0.0.1:11500");
+/// assert_eq!(address("gpu.example"), "http://gpu.example:11434");
+/// ```
+pub fn address(host: &str) -> String {
     let host = host.trim().trim_end_matches('/');
     let (scheme, rest) = host.split_once("://").unwrap_or(("http", host));
     // A server that listens everywhere is asked on this machine.
@@ -291,7 +299,9 @@ fn explain(error: Error, model: &str) -> Error {
     if error.kind() != ErrorKind::NotFound {
         return error;
     }
-    let text = format!("{error}; fetch it with `ollama pull {model}`, or by `Ollama::pull`");
+    let text = format!(
+        "{error}; fetch it with `ollama pull {model}` where Ollama runs (in a program: `Ollama::pull`)"
+    );
     Error::new(ErrorKind::NotFound, text)
 }
 

@@ -111,6 +111,7 @@ async fn every_reason_to_stop_has_its_meaning() {
         ("max_tokens", FinishReason::Length),
         ("model_context_window_exceeded", FinishReason::Length),
         ("refusal", FinishReason::Refused),
+        ("compaction", FinishReason::Other("compaction".into())),
         ("pause_turn", FinishReason::Other("pause_turn".into())),
         ("mystery", FinishReason::Other("mystery".into())),
     ];

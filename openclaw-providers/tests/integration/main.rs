@@ -18,5 +18,6 @@ mod ollama;
 mod openai;
 mod peers;
 mod plugins;
+mod refusals;
 mod responses;
 mod server;

@@ -1,9 +1,13 @@
 //! The providers by their names.
 
 use openclaw_core::{
-    plugin::{PluginContext, PluginEntry, Registry},
+    Gateway,
+    event::{EventKind, Next},
+    plugin::{Config, PluginContext, PluginEntry, Registry},
     serde_json::json,
 };
+
+use super::server::{Act, Server, answer, event, events};
 
 #[tokio::test]
 async fn openai_is_loaded_by_its_name() {
@@ -34,4 +38,52 @@ async fn all_providers_are_known_by_their_names_with_schemas() {
         let schema = registry.schema().to_string();
         assert!(schema.contains(&format!("\"const\":\"{name}\"")), "{name} is in the schema");
     }
+}
+
+#[tokio::test]
+async fn prices_and_a_chains_kinds_are_configured_and_the_cost_is_told() {
+    let no = json!({"error": {"message": "not here", "code": "unsupported_country"}}).to_string();
+    let denied = Server::start(vec![answer("403 Forbidden", "", &no)]).await;
+    let choice = |delta, finish| {
+        event(json!({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}))
+    };
+    let pieces = [
+        choice(json!({"content": "Hello."}), json!(null)),
+        choice(json!({}), json!("stop")),
+        event(json!({"choices": [], "usage": {"prompt_tokens": 1000, "completion_tokens": 20}})),
+        event("[DONE]"),
+    ];
+    let mut script = vec![events()];
+    script.extend(pieces.map(Act::Send));
+    let able = Server::start(vec![script]).await;
+    let price = json!({"input": 1_000_000, "cached_input": 500_000, "cache_write": null,
+        "output": 2_000_000});
+    let config = json!({
+        "ephemeral": true,
+        "plugins": [
+            {"plugin": "openai", "config": {"id": "here", "base_url": denied.url, "model": "m"}},
+            {"plugin": "openai", "config": {"id": "there", "base_url": able.url, "prices": {"m": price}}},
+        ],
+        // Not by itself: what one service denies, others usually do, too.
+        "fallbacks": [{"id": "chain", "first": "here", "then": [{"provider": "there", "model": "m"}],
+            "on": ["denied"]}],
+    });
+    let registry = openclaw_providers::register(Registry::new());
+    let config = Config::parse(&config.to_string()).unwrap();
+    let gateway = Gateway::builder().config(&registry, config).start().await.unwrap();
+    let mut told = gateway.handle().subscribe();
+    assert_eq!(gateway.handle().ask("ann", "Hi").reply().await.unwrap().text, "Hello.");
+    let usage = loop {
+        match told.next().await.unwrap() {
+            Next::Event(event) => {
+                if let EventKind::TurnEnded { usage, .. } = &event.kind {
+                    break *usage;
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((usage.input_tokens, usage.output_tokens), (1000, 20));
+    assert_eq!(usage.cost_micro_usd, Some(1000 + 40));
+    gateway.shutdown().await.unwrap();
 }

@@ -61,6 +61,7 @@ async fn every_way_to_end_has_its_meaning() {
         (completed(), FinishReason::Stop),
         (incomplete("max_output_tokens"), FinishReason::Length),
         (incomplete("content_filter"), FinishReason::Refused),
+        (incomplete("max_messages"), FinishReason::Other("max_messages".into())),
         (incomplete("steered"), FinishReason::Other("steered".into())),
     ];
     for (last, reason) in cases {
@@ -133,6 +134,11 @@ async fn every_code_of_a_failure_has_its_kind() {
         assert_eq!(error.kind(), kind, "{code} as an event: {error}");
         assert!(error.to_string().contains("oh no"), "{error}");
     }
+    // Whoever cancelled it, it is no answer; asking again may help.
+    let mut data = text(0, &["a"]);
+    data.push(end("cancelled", response("cancelled", json!([]))));
+    let error = played(response_stream(data)).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_transient()), (Unavailable, true), "{error}");
     let body =
         json!({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}).to_string();
     let error = played(answer("429 Too Many Requests", "retry-after: 3\r\n", &body)).await;

@@ -77,6 +77,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use openclaw_core::{
     Result,
+    http_client::HttpClient,
     testing::fake_service::{FakeService, Faults},
     time::{Clock, SystemClock},
 };
@@ -126,6 +127,12 @@ impl Emulator {
     /// What bots take in place of `https://api.telegram.org`, without a slash at the end.
     pub fn url(&self) -> String {
         self.service.url()
+    }
+
+    /// A client of it that needs no network, for tests with a paused clock; see
+    /// [`FakeService::client`].
+    pub fn client(&self) -> Arc<dyn HttpClient> {
+        self.service.client()
     }
 
     /// What goes wrong with requests.

@@ -65,6 +65,7 @@ async fn live(role: Role) {
     let world = Mutex::new(BufReader::new(TcpStream::connect(&role.world).unwrap()));
     let account: AccountId = "telegram:default".parse().unwrap();
     let mut channel = Telegram::new(role.token).unwrap().base_url(&role.telegram).unwrap();
+    channel = channel.limits(super::unpaced());
     if let Some(port) = role.port {
         channel = channel.webhook(&format!("http://127.0.0.1:{port}/hook"), SECRET).unwrap();
     }

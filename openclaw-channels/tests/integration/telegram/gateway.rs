@@ -13,6 +13,7 @@ use openclaw_core::{
     AccountId, Conversation, Gateway, GatewayBuilder, Handle,
     access::Access,
     bytes::Bytes,
+    gateway::IntoProvider,
     http::Request,
     message::{Content, MediaSource, plain_text},
     provider::ChatMessage,
@@ -41,35 +42,40 @@ fn last_said(messages: &[ChatMessage]) -> String {
 }
 
 /// A model that says back what was said last.
-fn echo() -> Scripted {
+pub(super) fn echo() -> Scripted {
     Scripted::from_fn(|request| Ok(Step::text(format!("re: {}", last_said(&request.messages)))))
 }
 
-fn account() -> AccountId {
+pub(super) fn account() -> AccountId {
     "telegram:default".parse().unwrap()
 }
 
 /// A gateway whose owner is `owner`; others may write, too.
-fn app(channel: &Telegram, script: &Scripted, owner: &User, access: Access) -> GatewayBuilder {
+pub(super) fn app(
+    channel: &Telegram,
+    model: impl IntoProvider,
+    owner: &User,
+    access: Access,
+) -> GatewayBuilder {
     Gateway::builder()
         .http(LoopbackClient::new())
-        .provider(script.clone())
+        .provider(model)
         .channel(channel.clone())
         .owner("telegram", owner.id().to_string())
         .access(account(), access)
         .ephemeral()
 }
 
-struct Stage {
-    telegram: Emulator,
-    bot: Bot,
-    channel: Telegram,
-    ada: User,
-    chat: Chat,
+pub(super) struct Stage {
+    pub(super) telegram: Emulator,
+    pub(super) bot: Bot,
+    pub(super) channel: Telegram,
+    pub(super) ada: User,
+    pub(super) chat: Chat,
 }
 
 impl Stage {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let (telegram, bot) = telegram().await;
         let channel = polling(&telegram, &bot);
         let ada = telegram.user("Ada");
@@ -78,7 +84,7 @@ impl Stage {
     }
 
     async fn start(&self, script: &Scripted) -> Gateway {
-        app(&self.channel, script, &self.ada, Access::open()).start().await.unwrap()
+        app(&self.channel, script.clone(), &self.ada, Access::open()).start().await.unwrap()
     }
 }
 
@@ -120,7 +126,7 @@ async fn a_private_chat_by_webhook() {
     let url = format!("{}/hook", server.url());
     let channel = polling(&telegram, &bot).webhook(&url, SECRET).unwrap();
     let ada = telegram.user("Ada");
-    let gateway = app(&channel, &echo(), &ada, Access::open()).start().await.unwrap();
+    let gateway = app(&channel, echo(), &ada, Access::open()).start().await.unwrap();
     assert!(late.set(gateway.handle()).is_ok());
     let chat = ada.chat(&bot);
     chat.say("Hi").unwrap();
@@ -131,8 +137,7 @@ async fn a_private_chat_by_webhook() {
 #[tokio::test]
 async fn a_stranger_gets_a_code_and_names_do_not_count() {
     let stage = Stage::new().await;
-    let gateway =
-        app(&stage.channel, &echo(), &stage.ada, Access::pairing()).start().await.unwrap();
+    let gateway = app(&stage.channel, echo(), &stage.ada, Access::pairing()).start().await.unwrap();
     stage.chat.say("I am here").unwrap();
     stage.chat.next_message().await;
     // Somebody who calls herself as the owner does.
@@ -161,7 +166,7 @@ async fn groups_are_answered_where_they_name_the_bot_and_topics_apart() {
     stage.bot.set_privacy(false);
     let topic = forum.topic("Plans");
     let access = Access::open().group(forum.id().to_string());
-    let gateway = app(&stage.channel, &echo(), &stage.ada, access).start().await.unwrap();
+    let gateway = app(&stage.channel, echo(), &stage.ada, access).start().await.unwrap();
     let chat = forum.chat(&stage.ada);
     chat.say("just us").unwrap();
     let asked = chat.topic(topic).say("@our_bot plans?").unwrap();
@@ -195,7 +200,8 @@ async fn leave_is_given_by_a_button() {
         Step::new().call("wipe", json!({ "name": "disk" })),
         Step::text("It is done."),
     ]);
-    let gateway = app(&stage.channel, &script, &stage.ada, Access::open()).tool(wipe).tool(page);
+    let gateway =
+        app(&stage.channel, script.clone(), &stage.ada, Access::open()).tool(wipe).tool(page);
     let gateway = gateway.start().await.unwrap();
     stage.chat.say("Read the page").unwrap();
     let ask = stage.chat.until(|all| all.iter().find(|one| !one.keyboard.is_empty()).cloned());
@@ -229,7 +235,7 @@ async fn files_come_in_and_go_out() {
         Step::text("Here."),
         Step::text("A cat."),
     ]);
-    let gateway = app(&stage.channel, &script, &stage.ada, Access::open()).tool(draw);
+    let gateway = app(&stage.channel, script.clone(), &stage.ada, Access::open()).tool(draw);
     let gateway = gateway.start().await.unwrap();
     stage.chat.say("Draw one").unwrap();
     let drawn = stage.chat.until(|all| {
@@ -282,20 +288,6 @@ async fn what_is_forwarded_is_wrapped() {
     let said = last_said(&script.requests()[0].messages);
     assert!(said.contains("(forwarded from Bank:)"), "{said}");
     assert!(said.contains("untrusted"), "it is between markers: {said}");
-    gateway.shutdown().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_reply_is_shown_while_it_grows() {
-    let stage = Stage::new().await;
-    let script = Scripted::from_fn(|_| Ok(Step::new().say("word ".repeat(20)).say("end")));
-    let preview = openclaw_core::delivery::Preview { min_chars: 10, interval_ms: 1 };
-    let gateway = app(&stage.channel, &script, &stage.ada, Access::open());
-    let gateway = gateway.preview(account(), preview).start().await.unwrap();
-    stage.chat.say("talk").unwrap();
-    let whole = stage.chat.until(|all| all.iter().find(|one| one.text.ends_with("end")).cloned());
-    whole.await;
-    assert_eq!(stage.chat.bot_messages().len(), 1);
     gateway.shutdown().await.unwrap();
 }
 
@@ -377,23 +369,5 @@ async fn a_backlog_of_many_people_is_answered_whole() {
     for round in 0..10 {
         assert!(said.contains(&format!("message {round}")), "{round}");
     }
-    gateway.shutdown().await.unwrap();
-}
-
-#[tokio::test]
-async fn two_accounts_of_one_gateway_are_apart() {
-    let stage = Stage::new().await;
-    let second = stage.telegram.bot("second_bot");
-    let support = polling(&stage.telegram, &second).account("support").unwrap();
-    let gateway = app(&stage.channel, &echo(), &stage.ada, Access::open())
-        .channel(support)
-        .access("telegram:support".parse().unwrap(), Access::open());
-    let gateway = gateway.start().await.unwrap();
-    let theirs = stage.ada.chat(&second);
-    stage.chat.say("to the first").unwrap();
-    theirs.say("to the second").unwrap();
-    assert_eq!(stage.chat.next_message().await.text, "re: to the first");
-    assert_eq!(theirs.next_message().await.text, "re: to the second");
-    assert_eq!(gateway.handle().sessions(None, 10).await.unwrap().len(), 2);
     gateway.shutdown().await.unwrap();
 }

@@ -1,11 +1,18 @@
 //! Telegram bots against an emulator of the Bot API.
 
+mod accounts;
 mod conformance;
 mod crash_matrix;
 mod gateway;
+mod growing;
+mod losses;
 mod markdown;
+mod membership;
+mod outage;
 mod outbound;
 mod polling;
+mod rates;
+mod roundtrip;
 mod webhook;
 
 use std::sync::{Arc, Mutex};
@@ -26,6 +33,7 @@ use openclaw_core::{
         channel::{RecordingIngress, context},
         fake_service::{FakeService, LoopbackClient, answer},
     },
+    time::{Clock, Timestamp},
 };
 
 pub(super) const SECRET: &str = "a-secret-of-this-account-alone";
@@ -41,7 +49,29 @@ pub(super) async fn telegram() -> (Emulator, Bot) {
 /// The bot as a channel that polls.
 pub(super) fn polling(telegram: &Emulator, bot: &Bot) -> Telegram {
     let channel = Telegram::new(bot.token()).unwrap().base_url(&telegram.url()).unwrap();
-    channel.http(client())
+    channel.http(client()).limits(unpaced())
+}
+
+/// Limits with which the bot sends as fast as it can.
+pub(super) fn unpaced() -> openclaw_channels::telegram::Limits {
+    let mut limits = openclaw_channels::telegram::Limits::default();
+    limits.rates = openclaw_core::channel::Rates::default();
+    limits
+}
+
+/// Wall-clock time that goes with a paused clock.
+pub(super) struct Paused(tokio::time::Instant);
+
+impl Paused {
+    pub(super) fn new() -> Self {
+        Self(tokio::time::Instant::now())
+    }
+}
+
+impl Clock for Paused {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_780_315_200_000).after(self.0.elapsed())
+    }
 }
 
 pub(super) fn client() -> Arc<dyn HttpClient> {

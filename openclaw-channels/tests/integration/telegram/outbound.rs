@@ -182,6 +182,26 @@ async fn nothing_is_sent_that_telegram_would_have_to_fetch() {
 }
 
 #[tokio::test]
+async fn a_caption_has_as_many_units_as_telegram_shows() {
+    use openclaw_channels::telegram::MAX_CAPTION_UNITS;
+
+    let stage = Stage::new().await;
+    let limit = stage.channel.capabilities().max_caption.unwrap();
+    assert_eq!(limit.units, MAX_CAPTION_UNITS);
+    // Each 👋 is two units.
+    let longest = "👋".repeat(MAX_CAPTION_UNITS / 2);
+    let ids = stage.send(vec![media("image/png", PNG, None), longest.as_str().into()]).await;
+    assert_eq!(stage.chat.message_by_id(ids[0]).unwrap().text, longest);
+    let pieces = openclaw_core::delivery::split(&format!("{longest}x"), limit);
+    assert_eq!(pieces, [longest, "x".to_owned()]);
+    // One unit more than fits is refused and not cut off.
+    let longer = "x".repeat(MAX_CAPTION_UNITS + 1);
+    let content = vec![media("image/png", PNG, None), longer.as_str().into()];
+    let error = stage.refused(&Action::Send { key: "k".into(), content, reply_to: None }).await;
+    assert_eq!(error.kind(), ErrorKind::Exhausted);
+}
+
+#[tokio::test]
 async fn albums_are_one_call_with_a_caption() {
     let stage = Stage::new().await;
     let png = |bytes: &[u8]| media("image/png", &[PNG, bytes].concat(), None);

@@ -72,6 +72,8 @@ async fn an_outage_is_sat_out_by_the_errors_advice() {
     let (telegram, bot) = telegram().await;
     let channel = polling(&telegram, &bot);
     let (_, cx) = door(&channel);
+    // A question for updates is answered at once, so that an answer can be cut off.
+    telegram.user("Ada").chat(&bot).say("hi").unwrap();
     for fault in [
         Fault::Drop,
         Fault::Status(502),
@@ -211,6 +213,42 @@ async fn an_album_that_names_the_bot_names_it_whole() {
     let accepted = beside(&channel, &cx, door.wait_accepted(5)).await;
     let mentioned: Vec<bool> = accepted.iter().map(|one| one.mentioned).collect();
     assert_eq!(mentioned, [true, true, true, false, false]);
+}
+
+#[tokio::test]
+async fn recordings_places_and_albums_are_heard() {
+    use openclaw_core::message::Content;
+
+    let (telegram, bot) = telegram().await;
+    let channel = polling(&telegram, &bot);
+    let chat = telegram.user("Ada").chat(&bot);
+    chat.send_media(Media::voice(&b"spoken"[..])).unwrap();
+    chat.send_location(10.5, 106.25).unwrap();
+    let photo = |bytes: &'static [u8]| Media::photo(bytes);
+    chat.send_album([photo(b"1").caption("*both*"), photo(b"2")]).unwrap();
+    let (door, cx) = door(&channel);
+    let heard = beside(&channel, &cx, door.wait_accepted(4)).await;
+    let media = |content: &[Content]| {
+        content.iter().find_map(|one| match one {
+            Content::Media(media) => Some(media.clone()),
+            _ => None,
+        })
+    };
+    let voice = media(&heard[0].content).unwrap();
+    assert!(voice.mime.starts_with("audio/"), "{voice:?}");
+    let openclaw_core::message::MediaSource::Remote { handle } = voice.source else { panic!() };
+    use openclaw_core::channel::FetchMedia as _;
+    assert_eq!(&*channel.fetch_media(&cx, &handle, 100).await.unwrap(), b"spoken");
+    let place = heard[1].content.iter().any(|one| {
+        matches!(one, Content::Location { latitude, longitude, .. }
+            if (*latitude, *longitude) == (10.5, 106.25))
+    });
+    assert!(place, "{:?}", heard[1].content);
+    for one in &heard[2..] {
+        assert_eq!(media(&one.content).unwrap().mime, "image/jpeg");
+    }
+    assert!(openclaw_core::message::plain_text(&heard[2].content).contains("both"));
+    assert_ne!(heard[2].key, heard[3].key);
 }
 
 #[tokio::test]

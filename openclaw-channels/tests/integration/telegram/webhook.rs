@@ -11,7 +11,7 @@ use openclaw_core::{
     testing::{channel::RecordingIngress, fake_service::Fault},
 };
 
-use super::{Hooked, SECRET, beside, door, polling, telegram};
+use super::{Hooked, SECRET, beside, client, door, polling, telegram};
 
 const UPDATE: &str = r#"{"update_id":7,"message":{"message_id":1,"date":1,"text":"hi",
     "from":{"id":5,"first_name":"Ada"},"chat":{"id":5,"type":"private","first_name":"Ada"}}}"#;
@@ -75,6 +75,7 @@ async fn only_the_one_secret_opens() {
     // Again, by Telegram or by somebody who listened: it is the same event.
     assert_eq!(stage.with_secrets(&[SECRET], UPDATE).await, StatusCode::OK);
     assert_eq!((stage.door.accepted().len(), stage.door.offered().len()), (1, 2));
+    assert_eq!(stage.channel.counters().duplicates, 1);
 }
 
 #[tokio::test]
@@ -111,6 +112,31 @@ async fn what_is_no_update_is_answered_so_that_it_does_not_come_for_ever() {
     let status = stage.handle(get.body(Bytes::from(UPDATE)).unwrap()).await;
     assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(stage.door.offered().len(), 0);
+    let counted = stage.channel.extras().counted.unwrap().counts();
+    for (what, count) in
+        [("malformed", 9), ("unknown", 2), ("refused", 1), ("not_posted", 1), ("too_long", 2)]
+    {
+        assert!(counted.contains(&(what, count)), "{what}: {counted:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_head_alone_is_reason_enough_to_refuse() {
+    let stage = Stage::new().await;
+    let webhook = stage.channel.extras().webhook.unwrap();
+    let head = |secrets: &[&str]| {
+        let mut headers = openclaw_core::http::HeaderMap::new();
+        for secret in secrets {
+            headers.append(SECRET_HEADER, secret.parse().unwrap());
+        }
+        headers
+    };
+    assert_eq!(webhook.refuse(&Method::POST, &head(&[SECRET])), None);
+    let refused = |method, secrets: &[&str]| webhook.refuse(&method, &head(secrets)).unwrap();
+    assert_eq!(refused(Method::GET, &[SECRET]), StatusCode::METHOD_NOT_ALLOWED);
+    for secrets in [&[][..], &[SECRET, SECRET], &["a-secret-of-another-account!"]] {
+        assert_eq!(refused(Method::POST, secrets), StatusCode::UNAUTHORIZED);
+    }
 }
 
 #[tokio::test]
@@ -147,6 +173,63 @@ async fn without_a_good_secret_there_is_no_webhook() {
         assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{url}");
     }
     assert!(bot().extras().webhook.is_none());
+}
+
+#[tokio::test]
+async fn telegram_sends_to_https_and_four_ports_alone() {
+    let bot = || Telegram::new("1:a").unwrap();
+    for url in ["http://a.example/hook", "http://127.0.0.1/hook", "https://a.example:9000/hook"] {
+        let error = bot().webhook(url, SECRET).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{url}");
+    }
+    for port in ["", ":443", ":80", ":88", ":8443"] {
+        bot().webhook(&format!("https://a.example{port}/hook"), SECRET).unwrap();
+    }
+    // A server of one's own on this machine.
+    let own = || bot().base_url("http://127.0.0.1:8081").unwrap();
+    own().webhook("http://127.0.0.1:9000/hook", SECRET).unwrap();
+    own().webhook("https://a.example:9000/hook", SECRET).unwrap();
+    assert!(own().webhook("http://a.example/hook", SECRET).is_err());
+}
+
+#[tokio::test]
+async fn a_webhook_that_somebody_takes_is_set_again_until_the_token_is_revoked() {
+    let (telegram, bot) = telegram().await;
+    telegram.set_webhook_pause(Duration::from_millis(1));
+    let mut hooked = Hooked::new(&telegram, &bot).await;
+    hooked.inner = hooked.inner.look_after_webhook_every(Duration::from_millis(5));
+    let ours = format!("{}/hook", hooked.server.url());
+    let chat = telegram.user("Ada").chat(&bot);
+    let (door, cx) = door(&hooked.inner);
+    let revoked = async {
+        bot.webhook_set().await;
+        // Another program takes the updates.
+        let set = telegram.service().count("setWebhook");
+        let url = format!("{}/bot{}/setWebhook", telegram.url(), bot.token().expose());
+        let request = Request::post(url).header("content-type", "application/json");
+        let body = r#"{"url": "http://127.0.0.1:9/theirs"}"#;
+        client().send(request.body(Bytes::from(body)).unwrap()).await.unwrap();
+        telegram.service().wait_for("setWebhook", set + 2).await;
+        assert_eq!(bot.webhook_set().await, ours);
+        chat.say("hello").unwrap();
+        door.wait_accepted(1).await;
+        // What cannot be delivered is noticed, and comes later.
+        hooked.server.faults().always("/hook", Fault::Status(500));
+        chat.say("later").unwrap();
+        bot.webhook_failed().await;
+        let asked = telegram.service().count("getWebhookInfo");
+        telegram.service().wait_for("getWebhookInfo", asked + 2).await;
+        assert!(hooked.inner.counters().undelivered > 0);
+        hooked.server.faults().clear();
+        door.wait_accepted(2).await;
+        bot.revoke_token();
+        std::future::pending::<()>().await
+    };
+    let ended = tokio::select! {
+        ended = hooked.run(&cx) => ended,
+        () = revoked => unreachable!(),
+    };
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::Unauthenticated);
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ use tokio::{
 use super::faults::{Fault, Faults};
 use crate::{
     error::{Error, ErrorKind, Result},
-    http_client::Body,
+    http_client::{Body, HttpClient},
 };
 
 /// How long a request's body may be, in bytes. A longer one is answered with 413.
@@ -142,6 +142,7 @@ impl fmt::Debug for Received {
 /// A fake that runs. It ends when it is dropped, and its connections with it.
 pub struct FakeService {
     address: SocketAddr,
+    shared: Arc<Shared>,
     faults: Faults,
     log: Arc<Log>,
     task: AbortHandle,
@@ -189,13 +190,20 @@ impl FakeService {
             faults: faults.clone(),
             log: log.clone(),
         });
-        let task = tokio::spawn(accept(listener, shared)).abort_handle();
-        Ok(Self { address, faults, log, task })
+        let task = tokio::spawn(accept(listener, shared.clone())).abort_handle();
+        Ok(Self { address, shared, faults, log, task })
     }
 
     /// Where it listens, as in `http://127.0.0.1:40000`, without a slash at the end.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// A client of it that needs no network, whatever address is asked for: where the clock is paused, a
+    /// socket that waits would let it run on. A connection that a fault closes is an error that leaves open
+    /// what happened.
+    pub fn client(&self) -> Arc<dyn HttpClient> {
+        Arc::new(InProcess(self.shared.clone()))
     }
 
     /// Its port.
@@ -294,12 +302,16 @@ type Wire = StreamBody<stream::BoxStream<'static, Result<Frame<Bytes>>>>;
 
 /// An error closes the connection.
 async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Wire>> {
-    let broken = || Error::new(ErrorKind::Unavailable, "closed by a fault");
     let (parts, body) = request.into_parts();
     let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
         return Ok(wire(answer(413, "text/plain", Bytes::new())));
     };
-    let request = Request::from_parts(parts, body.to_bytes());
+    respond(&shared, Request::from_parts(parts, body.to_bytes())).await.map(wire)
+}
+
+/// Answers a request as its fault says. An error closes the connection.
+async fn respond(shared: &Shared, request: Request<Bytes>) -> Result<Answer> {
+    let broken = || Error::new(ErrorKind::Unavailable, "closed by a fault");
     let service = &shared.service;
     let name = service.name(&request);
     let fault = shared.faults.take(&name);
@@ -339,7 +351,17 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
             return Err(broken());
         }
     };
-    Ok(wire(answer))
+    Ok(answer)
+}
+
+/// Asks a fake as if it were a function.
+struct InProcess(Arc<Shared>);
+
+#[async_trait]
+impl HttpClient for InProcess {
+    async fn send(&self, request: Request<Bytes>) -> Result<Answer> {
+        respond(&self.0, request).await
+    }
 }
 
 fn wire(answer: Answer) -> Response<Wire> {

@@ -2,6 +2,7 @@
 
 use openclaw_core::{
     Gateway,
+    access::Principal,
     agent::Agent,
     provider::CompletionRequest,
     store::InMemory,
@@ -13,15 +14,14 @@ use serde_json::json;
 use super::{Count, ask, builder, tools::Named, tools::counting};
 
 /// Two calls and an answer in each turn, by results of our own and of anybody.
-fn script() -> Scripted {
-    let steps = (0..4).flat_map(|turn| {
+fn steps() -> impl Iterator<Item = Step> {
+    (0..4).flat_map(|turn| {
         [
             Step::text("I look.").call("note", json!({ "name": format!("a {turn}") })),
             Step::new().call("page", json!({ "name": format!("b {turn}") })),
             Step::text(format!("answer {turn}")),
         ]
-    });
-    Scripted::steps(steps)
+    })
 }
 
 fn app(script: &Scripted, store: &InMemory) -> openclaw_core::GatewayBuilder {
@@ -47,7 +47,7 @@ fn begins_with(next: &CompletionRequest, before: &CompletionRequest, messages: u
 
 #[tokio::test]
 async fn each_request_begins_with_the_one_before_it_also_after_a_restart() {
-    let (script, store) = (script(), InMemory::new());
+    let (script, store) = (Scripted::steps(steps()), InMemory::new());
     for turns in [2, 2] {
         let gateway = app(&script, &store).start().await.unwrap();
         for turn in 0..turns {
@@ -66,12 +66,16 @@ async fn each_request_begins_with_the_one_before_it_also_after_a_restart() {
 
 #[tokio::test]
 async fn what_is_recalled_changes_nothing_before_the_turn_that_it_is_for() {
-    let (script, store) = (script(), InMemory::new());
+    let script = Scripted::steps(std::iter::once(Step::text("Is it?")).chain(steps()));
+    let store = InMemory::new();
     let gateway: Gateway = app(&script, &store).memory(MemoryDouble::new()).start().await.unwrap();
+    // Elsewhere: what is in the history is not recalled beside it.
+    let elsewhere = gateway.handle().ask("eve", "a word about questions");
+    elsewhere.principal(Principal::Owner).reply().await.unwrap();
     for turn in 0..4 {
-        ask(&gateway.handle(), &format!("question about answer {turn}")).await;
+        ask(&gateway.handle(), &format!("question about words {turn}")).await;
     }
-    let requests = script.requests();
+    let requests = &script.requests()[1..];
     assert!(super::said(&requests[11]).contains("from your memory"), "{:?}", requests[11]);
     for (number, pair) in requests.windows(2).enumerate() {
         // The last request of a turn has the question, and two calls with their results.
