@@ -1,6 +1,6 @@
 //! A terminal at which a person types: keys go into a pseudo-terminal, and what it shows is read.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, time::Duration};
 
 use openclaw_channels::terminal::{Config, Terminal};
 use openclaw_core::{
@@ -29,10 +29,15 @@ struct Payment {
 
 /// What the person's program is: it says again what is typed, and pays 30 euros when told to pay.
 async fn program(history: &Path) {
-    let script = Scripted::from_fn(|request| {
+    let go = history.with_extension("go");
+    let script = Scripted::from_fn(move |request| {
         Ok(match request.messages.last() {
             Some(ChatMessage::User { content }) => {
                 let said = content.first().and_then(|one| one.as_text()).unwrap_or_default();
+                // Answered once the test has seen what it types meanwhile.
+                while said == "first" && !go.exists() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
                 match said {
                     "pay" => Step::new().call("pay", json!({ "euros": 30 })),
                     said => Step::text(format!("you said <{said}>")),
@@ -95,7 +100,11 @@ fn a_person_edits_lines_calls_them_back_and_presses_buttons() {
     screen.exp_string("you said <hello>").unwrap();
     // What is printed stands above the line that is being typed, and takes nothing of it away.
     keys(&mut screen, "first\r");
+    screen.exp_string("first").unwrap();
+    screen.exp_string("> ").unwrap();
     keys(&mut screen, "sec");
+    screen.exp_string("sec").unwrap();
+    std::fs::write(history.with_extension("go"), "").unwrap();
     screen.exp_string("you said <first>").unwrap();
     keys(&mut screen, "ond\r");
     screen.exp_string("you said <second>").unwrap();

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use openclaw_core::serde_json::json;
 use openclaw_core::{
     AccountId, Conversation, ErrorKind, Gateway, Result, Seq, async_trait,
     channel::{Capabilities, Channel, ChannelContext},
@@ -159,7 +160,7 @@ async fn a_database_that_fills_in_the_middle_of_a_turn_loses_and_repeats_nothing
     let store = Sqlite::builder(&path).max_bytes(1 << 20).open().await.unwrap();
     let filler = session("filler");
     let held = lease(&store, &filler).await;
-    let (calls, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (calls, writes) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (count, into, name) = (Arc::clone(&calls), store.clone(), filler.clone());
     let fill = tool_fn(
         ToolSpec::read_only("fill", "Fills the disk").effect(Effect::Irreversible),
@@ -182,17 +183,20 @@ async fn a_database_that_fills_in_the_middle_of_a_turn_loses_and_repeats_nothing
         },
     );
     let chat = Loopback::new();
-    let script =
-        Scripted::steps([Step::new().call("fill", serde_json::json!({})), Step::text("filled")]);
-    let tries = Arc::clone(&refused);
+    // What it says cannot be kept either while the disk is full, so it may be asked again.
+    let script = Scripted::from_fn(|request| {
+        let called = request.messages.len() > 1;
+        Ok(if called { Step::text("filled") } else { Step::new().call("fill", json!({})) })
+    });
+    let (filled, tries) = (Arc::clone(&calls), Arc::clone(&writes));
     let gateway = Gateway::builder()
         .provider(script.clone())
         .store(store.clone())
         .channel(chat.clone())
         .tool(fill)
         .faults(move |point| {
-            let writes = [FaultPoint::Before(Act::ToolEnd), FaultPoint::Before(Act::Resume)];
-            if writes.contains(&point) {
+            let writes = [Act::ToolEnd, Act::Resume, Act::Reply, Act::End].map(FaultPoint::Before);
+            if filled.load(Ordering::SeqCst) > 0 && writes.contains(&point) {
                 tries.fetch_add(1, Ordering::SeqCst);
             }
         })
@@ -201,16 +205,16 @@ async fn a_database_that_fills_in_the_middle_of_a_turn_loses_and_repeats_nothing
         .unwrap();
     let me = chat.person("me");
     me.send("fill it");
-    // Its result does not fit; it is tried again, and the tool is not called again.
-    while refused.load(Ordering::SeqCst) < 2 {
+    // Where there is room the result, the reply and the end of the turn are written once. Here they do not fit, so
+    // that they are tried again and again.
+    while writes.load(Ordering::SeqCst) < 5 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(chat.messages().is_empty());
     assert!(store.erase(&filler, Seq(1), Seq(5)).await.unwrap() > 0);
     assert_eq!(chat.next_message(me.conversation()).await.text(), "filled");
     gateway.idle().await;
-    assert_eq!((calls.load(Ordering::SeqCst), script.requests().len()), (1, 2));
-    assert_eq!(chat.messages().len(), 1);
+    assert_eq!((calls.load(Ordering::SeqCst), chat.messages().len()), (1, 1));
     gateway.shutdown().await.unwrap();
     assert!(store.doctor().await.unwrap().is_sound());
     store.close().await.unwrap();
