@@ -9,6 +9,9 @@ use crate::example;
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
 
+/// A mistake, and what it makes of the configuration.
+type Mistake = (&'static str, fn(&mut Value));
+
 fn schema() -> Value {
     let output = example("gateway").arg("--schema").output().unwrap();
     assert!(output.status.success());
@@ -62,7 +65,7 @@ fn the_complete_file_of_the_guide_is_valid_and_complete() {
 fn the_schema_refuses_what_the_daemon_refuses() {
     let validator = jsonschema::validator_for(&schema()).unwrap();
     let file: Value = serde_json::from_str(&documented()).unwrap();
-    let mistakes: [(&str, fn(&mut Value)); 6] = [
+    let mistakes: [Mistake; 6] = [
         ("a key that is none", |c| c["agnts"] = json!([])),
         ("an agent's key that is none", |c| c["agents"][0]["persna"] = json!("")),
         ("a value of another type", |c| c["agents"][0]["context_tokens"] = json!("many")),

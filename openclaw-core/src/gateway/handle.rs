@@ -12,6 +12,7 @@ use crate::{
     access::Principal,
     error::{Error, ErrorKind, Result},
     event::{Events, Subscription},
+    fault::Act,
     id::{AccountId, AgentId, ApprovalId, EventKey, PeerId, Seq, SessionKey, UserId},
     message::{Content, Inbound, Sender},
     session::LogView,
@@ -145,6 +146,37 @@ impl Handle {
     /// The store failed.
     pub async fn log(&self, session: &SessionKey, after: Seq, limit: usize) -> Result<LogView> {
         LogView::read(self.hub.store.as_ref(), session, after, limit).await
+    }
+
+    /// Erases what was said in a session: its history ends, as by `/new`, and of all entries before only their
+    /// envelopes stay in the log. What is still to be sent is sent. Returns false if nothing was ever said there. A
+    /// [memory](crate::memory) that took it in keeps it until it is told to forget.
+    ///
+    /// May be called again after a crash or an error, as often as one likes. Not cancel safe: the history may have
+    /// ended and its entries still be there.
+    ///
+    /// # Errors
+    /// The store failed, or the gateway shuts down.
+    pub async fn erase(&self, session: &SessionKey) -> Result<bool> {
+        let store = self.hub.store.as_ref();
+        if store.head(session).await?.seq == Seq::ZERO {
+            return Ok(false);
+        }
+        self.renew(session).await?;
+        let head = store.head(session).await?;
+        // The new history begins after the checkpoint; all before it goes.
+        let erased = store.erase(session, Seq::ZERO.next(), head.checkpoint);
+        self.hub.faults.around(Act::Erase, erased).await?;
+        Ok(true)
+    }
+
+    /// Ends a session's history, and what is done in it.
+    ///
+    /// # Errors
+    /// The store failed, or the gateway shuts down.
+    pub(crate) async fn renew(&self, session: &SessionKey) -> Result<()> {
+        let ask = self.ask(session.conversation().peer.clone(), "/new");
+        ask.in_session(session.clone()).principal(Principal::Owner).reply().await.map(drop)
     }
 
     /// Inputs that were given up, newest first.

@@ -14,14 +14,13 @@ use crate::{
     egress::ToolHttp,
     error::{Error, ErrorKind, Result},
     event::EventKind,
-    fault::Act,
     hook::{HookContext, Verdict},
     id::{CallId, Seq, SessionKey},
     label::Label,
     message::Call,
     policy::{Decision, Facts, Task, decide},
     sandbox::{Lease, ToolSandbox},
-    session::{TOOL_GRACE, memory_scope},
+    session::{TOOL_GRACE, call_tool, memory_scope},
     tool::{Confinement, Means, ToolContext, ToolEnvironment, ToolMemory, ToolOutput},
     turn::DEFAULT_TOOL_TIMEOUT,
 };
@@ -164,8 +163,7 @@ fn means(
 async fn run(hub: &Arc<Hub>, tool: &ToolPlan, cx: ToolContext) -> Result<ToolOutput> {
     let (cancel, time) = (cx.cancel().clone(), cx.time_left());
     let (tool, faults) = (Arc::clone(&tool.tool), hub.faults.clone());
-    let called = async move { faults.around(Act::CallTool, tool.call(cx)).await };
-    let mut task = AbortOnDropHandle::new(tokio::spawn(called));
+    let mut task = AbortOnDropHandle::new(tokio::spawn(call_tool(tool, cx, faults)));
     let joined = match tokio::time::timeout(time, &mut task).await {
         Ok(joined) => joined,
         Err(_) => {

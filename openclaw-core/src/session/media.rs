@@ -99,9 +99,14 @@ async fn take_in(hub: &Hub, account: &AccountId, media: &mut Media) -> Result<()
     stored(blobs.as_ref(), &hub.faults, media, bytes).await
 }
 
+/// Keeps a file.
+pub(crate) async fn keep_file(blobs: &dyn Blobs, faults: &Faults, bytes: Bytes) -> Result<BlobId> {
+    faults.around(Act::KeepFile, blobs.put(bytes)).await
+}
+
 async fn stored(blobs: &dyn Blobs, faults: &Faults, media: &mut Media, bytes: Bytes) -> Result<()> {
     media.bytes = Some(bytes.len() as u64);
-    let id = faults.around(Act::KeepFile, blobs.put(bytes)).await?;
+    let id = keep_file(blobs, faults, bytes).await?;
     media.source = MediaSource::Blob { id };
     Ok(())
 }

@@ -14,6 +14,7 @@ use super::{context::text_tokens, run::Run};
 use crate::{
     access::Principal,
     error::{Error, ErrorKind, Result},
+    fault::Act,
     gateway::{Hub, Plan},
     id::{ConversationKind, Seq, SessionKey, TurnId},
     label::{Confidentiality, Label},
@@ -97,7 +98,7 @@ pub(crate) async fn remember(hub: &Hub, plan: &Plan, key: &SessionKey) -> Result
             }
         }
         for (scope, facts) in told {
-            memory.remember(&scope, facts).await?;
+            hub.faults.around(Act::Remember, memory.remember(&scope, facts)).await?;
         }
         cursor.seq = end;
         let value = serde_json::to_string(&cursor)

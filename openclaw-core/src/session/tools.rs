@@ -393,12 +393,20 @@ impl Run<'_> {
     }
 }
 
+/// Makes a call.
+pub(crate) async fn call_tool(
+    tool: Arc<dyn Tool>,
+    cx: ToolContext,
+    faults: Faults,
+) -> Result<ToolOutput> {
+    faults.around(Act::CallTool, tool.call(cx)).await
+}
+
 /// Makes a call in a task of its own: a panic becomes its result, and a call that must stop is told so
 /// and given time to end before it is aborted.
 async fn attend(tool: Arc<dyn Tool>, cx: ToolContext, timeout: Duration, faults: Faults) -> Ended {
     let cancel: Cancel = cx.cancel().clone();
-    let called = async move { faults.around(Act::CallTool, tool.call(cx)).await };
-    let mut task = AbortOnDropHandle::new(tokio::spawn(called));
+    let mut task = AbortOnDropHandle::new(tokio::spawn(call_tool(tool, cx, faults)));
     let timed_out = tokio::select! {
         biased;
         joined = &mut task => return answer(joined),

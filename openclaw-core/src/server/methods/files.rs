@@ -7,6 +7,7 @@ use crate::{
     message::{Content, Media, MediaSource},
     protocol::WireError,
     server::state::Server,
+    session::keep_file,
 };
 
 /// How many files a message can have.
@@ -51,12 +52,11 @@ pub(super) fn files(
 /// The file out of the message, where there is a place for files.
 pub(super) async fn kept(server: &Server, file: Content) -> Result<Content, WireError> {
     let Content::Media(mut media) = file else { return Ok(file) };
-    if let (Some(blobs), MediaSource::Inline { base64 }) =
-        (server.handle.hub.blobs.as_deref(), &media.source)
-    {
+    let hub = &server.handle.hub;
+    if let (Some(blobs), MediaSource::Inline { base64 }) = (hub.blobs.as_deref(), &media.source) {
         let bytes =
             STANDARD.decode(base64).map_err(|_| WireError::invalid("a file is no base64"))?;
-        let id = blobs.put(bytes.into()).await.map_err(WireError::from)?;
+        let id = keep_file(blobs, &hub.faults, bytes.into()).await.map_err(WireError::from)?;
         media.source = MediaSource::Blob { id };
     }
     Ok(Content::Media(media))

@@ -7,13 +7,12 @@ use serde_json::{Value, json};
 
 use super::{Answer, Later, Request, Rest, answer};
 use crate::{
-    access::Principal,
     error::Result,
     gateway::{API_ACCOUNT, Hub},
     id::{ConversationKind, Seq, SessionKey},
     message::{Content, Message, Part},
     protocol::WireError,
-    server::{keys, state::Server},
+    server::keys,
     store::SessionHead,
     time::Timestamp,
     turn::{Entry, Session, decode},
@@ -416,7 +415,7 @@ pub(super) fn reset(request: Request<'_>) -> Result<Later, WireError> {
     let key = params.find(&request, &["reason"])?;
     let server = Arc::clone(request.server);
     Ok(Box::pin(async move {
-        renew(&server, &key).await?;
+        server.handle.renew(&key).await.map_err(WireError::from)?;
         let folded = fold(&server.handle.hub, &key).await.map_err(WireError::from)?;
         answer(&json!({
             "ok": true, "key": keys::shown(&key), "entry": { "sessionId": folded.session.id() },
@@ -430,22 +429,7 @@ pub(super) fn delete(request: Request<'_>) -> Result<Later, WireError> {
     let key = params.find(&request, &["deleteTranscript", "emitLifecycleHooks"])?;
     let server = Arc::clone(request.server);
     Ok(Box::pin(async move {
-        let store = &server.handle.hub.store;
-        let head = store.head(&key).await.map_err(WireError::from)?;
-        if head.seq == Seq::ZERO {
-            return answer(&json!({ "ok": true, "key": keys::shown(&key), "deleted": false }));
-        }
-        renew(&server, &key).await?;
-        let head = store.head(&key).await.map_err(WireError::from)?;
-        // The new history begins after the checkpoint; all before it goes.
-        store.erase(&key, Seq::ZERO.next(), head.checkpoint).await.map_err(WireError::from)?;
-        answer(&json!({ "ok": true, "key": keys::shown(&key), "deleted": true }))
+        let deleted = server.handle.erase(&key).await.map_err(WireError::from)?;
+        answer(&json!({ "ok": true, "key": keys::shown(&key), "deleted": deleted }))
     }))
-}
-
-/// Ends the session's history, and what is done in it.
-async fn renew(server: &Arc<Server>, key: &SessionKey) -> Result<(), WireError> {
-    let peer = key.conversation().peer.clone();
-    let ask = server.handle.ask(peer, "/new").in_session(key.clone()).principal(Principal::Owner);
-    ask.reply().await.map(drop).map_err(WireError::from)
 }

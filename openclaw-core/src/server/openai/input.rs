@@ -9,6 +9,7 @@ use crate::{
     message::{Content, Media, MediaSource},
     provider::ToolCall,
     server::state::Server,
+    session::keep_file,
 };
 
 /// How many pictures a request can hold.
@@ -166,9 +167,10 @@ impl<'a> Reader<'a> {
         let bytes =
             STANDARD.decode(data).map_err(|_| invalid(param, "the picture is no base64"))?;
         let size = bytes.len() as u64;
-        let source = match self.server.handle.hub.blobs.as_deref().filter(|_| !self.inline) {
+        let hub = &self.server.handle.hub;
+        let source = match hub.blobs.as_deref().filter(|_| !self.inline) {
             Some(blobs) => {
-                let kept = blobs.put(Bytes::from(bytes)).await;
+                let kept = keep_file(blobs, &hub.faults, Bytes::from(bytes)).await;
                 MediaSource::Blob { id: kept.map_err(|error| Refused::from(Failure::from(error)))? }
             }
             None => MediaSource::Inline { base64: data.to_owned() },

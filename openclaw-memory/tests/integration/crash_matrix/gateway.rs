@@ -4,9 +4,9 @@
 use std::{sync::Arc, time::Duration};
 
 use openclaw_core::{
-    AccountId, Conversation, Error, ErrorKind, EventKey, Gateway, OutboundKey, ProviderId, Result,
-    Retry,
-    access::Access,
+    AccountId, Conversation, Error, ErrorKind, EventKey, Gateway, Handle, OutboundKey, ProviderId,
+    Result, Retry,
+    access::{Access, Principal},
     agent::Agent,
     async_trait,
     bytes::Bytes,
@@ -55,9 +55,15 @@ pub(super) async fn live(role: Role) {
         .on_unknown(if role.at_most_once { OnUnknown::AtMostOnce } else { OnUnknown::AtLeastOnce })
         .owner("keyed", "boss")
         .owner("search", "boss")
-        .agent(Agent::new("main").permission("wire", Permission::Ask))
-        .agent(Agent::new("small").without_tools().context_tokens(1_000))
-        .agent(Agent::new("hasty").limits(Limits { seconds: 1, ..Limits::default() }))
+        .memory(store.memory().open().await.unwrap())
+        .agent(Agent::new("main").permission("wire", Permission::Ask).without_memory())
+        .agent(Agent::new("mindful"))
+        .agent(Agent::new("small").without_tools().context_tokens(1_000).without_memory())
+        .agent(
+            Agent::new("hasty").limits(Limits { seconds: 1, ..Limits::default() }).without_memory(),
+        )
+        .default_agent("main")
+        .bind(Binding::to("mindful").account("search:main".parse().unwrap()).peer("ann"))
         .bind(Binding::to("small").peer("compact"))
         .bind(Binding::to("hasty").peer("hasty"))
         .preview("keyed:main".parse().unwrap(), Preview { min_chars: 10, interval_ms: 10 });
@@ -80,6 +86,7 @@ pub(super) async fn live(role: Role) {
     let points = wire.clone();
     let gateway =
         builder.faults(move |point| points.point(point.to_string())).start().await.unwrap();
+    tokio::spawn(erase(wire.clone(), gateway.handle()));
     let (doubts, mut events) = (wire.clone(), gateway.handle().subscribe());
     tokio::spawn(async move {
         while let Some(next) = events.next().await {
@@ -101,6 +108,19 @@ pub(super) async fn live(role: Role) {
     }
     gateway.shutdown_within(Duration::from_millis(20)).await.unwrap();
     store.close().await.unwrap();
+}
+
+/// The application asks something and has it erased.
+async fn erase(wire: Wire, handle: Handle) {
+    let ask = handle.ask("gone", "[[say gone]]").principal(Principal::Owner).key("gone");
+    let erased = match ask.reply().await {
+        Ok(reply) => handle.erase(&reply.session).await.is_ok(),
+        // A life before this one came so far.
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    };
+    if erased {
+        wire.ask::<()>(&Request::Erased);
+    }
 }
 
 fn kind_of(next: &openclaw_core::event::Next) -> Option<EventKind> {

@@ -16,6 +16,8 @@ pub(super) struct Story {
     /// What may have been sent on a blind platform is not sent again.
     pub(super) at_most_once: bool,
     pub(super) told: BTreeSet<&'static str>,
+    /// What the application said was erased.
+    pub(super) erased: bool,
 }
 
 /// In a conversation, what each message must say, in order; `|` stands between what is as good.
@@ -249,6 +251,7 @@ impl Story {
             .chain(unheard.map(|account| format!("{account} is not heard")))
             .chain(unseen.map(|(account, peer, texts)| format!("{account} {peer}: {texts:?}")))
             .chain(untold.map(|text| format!("the owner is not told {text:?}")))
+            .chain((!world.story.erased).then(|| "nothing is erased".to_owned()))
             .collect()
     }
 }

@@ -48,6 +48,8 @@ pub(super) enum Request {
     Gate { name: String },
     /// The gateway says that nobody knows whether this was sent.
     Doubtful { key: String },
+    /// What the application said was erased.
+    Erased,
     /// Whether there is work; answered by whether to shut down.
     State { idle: bool },
 }

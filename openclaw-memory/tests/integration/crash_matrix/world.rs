@@ -283,6 +283,10 @@ impl World {
                 *self.doubtful.entry(key).or_default() += 1;
                 answer(to, &());
             }
+            Request::Erased => {
+                self.story.erased = true;
+                answer(to, &());
+            }
             Request::State { .. } => answer(to, &true),
         }
         Ok(())
