@@ -44,7 +44,7 @@ pub const MAX_TEXT_BYTES: usize = 4 * 1024 * 1024;
 /// From so many bytes of text on, a batch is prepared on a thread of its own.
 const LARGE_BATCH: usize = 64 * 1024;
 
-/// A [`Memory`] in the file of a [`Sqlite`] store.
+/// A [`Memory`] in the file of a [`Sqlite`](crate::sqlite::Sqlite) store.
 ///
 /// - **Durable.** What `remember` returned for was flushed to the disk.
 /// - **Words and meaning.** A memory is found by its words as soon as it is remembered, in any script; with
@@ -231,7 +231,7 @@ impl SqliteMemory {
 
     /// Makes what is derived anew where it does not fit what was told: words, times, counts. Vectors that are
     /// missing are made again in the background. Returns how many memories were put right. What was told is
-    /// never changed. [`Sqlite::doctor`] says whether there is something to repair.
+    /// never changed. [`Sqlite::doctor`](crate::sqlite::Sqlite::doctor) says whether there is something to repair.
     ///
     /// # Errors
     /// The storage failed; some may have been put right.
