@@ -97,7 +97,7 @@ async fn openais_python_client_talks_to_the_daemon() {
         "goneOn": "answer 2, so",
         "responseStreamed": ["answer 1, so", "completed"],
         "responseCall": ["function_call", "weather", {"city": "Hue"}],
-        "responseAfterwards": "answer 1, so",
+        "responseAfterwards": "it says \"rain\"",
         "alike": true,
         "noModel": "NotFoundError",
         "noKey": "AuthenticationError",
