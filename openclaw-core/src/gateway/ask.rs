@@ -107,7 +107,6 @@ impl Ask {
     }
 
     /// Asks in this session, whichever conversation it is of. What is answered goes there too.
-    #[cfg(feature = "server")]
     pub(crate) fn in_session(mut self, session: SessionKey) -> Self {
         self.agent = Some(session.agent().clone());
         self.session = Some(session);

@@ -19,8 +19,10 @@ pub use media::{MAX_MEDIA_BYTES, MAX_SHOWN_BYTES, MAX_SHOWN_TEXT_BYTES, MEDIA_TI
 pub use tools::{MAX_RESULT_BYTES, TOOL_GRACE};
 
 pub(crate) use input::Input;
+#[cfg(feature = "server")]
 pub(crate) use media::keep_file;
 #[cfg(feature = "server")]
 pub(crate) use remember::scope as memory_scope;
 pub(crate) use run::{Began, run};
+#[cfg(feature = "server")]
 pub(crate) use tools::call_tool;
