@@ -4,15 +4,21 @@ use std::{
     ffi::OsStr,
     path::Path,
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
+use openclaw_core::serde_json::json;
 use openclaw_core::{
     AccountId, Conversation, ErrorKind, Gateway, Result, Seq, async_trait,
     channel::{Capabilities, Channel, ChannelContext},
     message::{Action, Sent},
     store::{InputId, SessionStore as _},
-    testing::{Loopback, Scripted, scripted::Step},
+    testing::{Act, FaultPoint, Loopback, Scripted, scripted::Step},
+    tool::{Effect, ToolSpec, tool_fn},
 };
 use openclaw_memory::sqlite::Sqlite;
 use tokio::sync::Notify;
@@ -140,6 +146,74 @@ async fn a_gateway_on_a_full_database_takes_nothing_and_loses_nothing() {
     }
     gateway.shutdown().await.unwrap();
     assert_eq!((chat.acknowledged(), chat.messages().len()), (5, 5));
+    assert!(store.doctor().await.unwrap().is_sound());
+    store.close().await.unwrap();
+}
+
+#[derive(serde::Deserialize, openclaw_core::schemars::JsonSchema)]
+#[schemars(crate = "openclaw_core::schemars")]
+struct Nothing {}
+
+#[tokio::test]
+async fn a_database_that_fills_in_the_middle_of_a_turn_loses_and_repeats_nothing() {
+    let (_folder, path) = folder();
+    let store = Sqlite::builder(&path).max_bytes(1 << 20).open().await.unwrap();
+    let filler = session("filler");
+    let held = lease(&store, &filler).await;
+    let (calls, writes) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (count, into, name) = (Arc::clone(&calls), store.clone(), filler.clone());
+    let fill = tool_fn(
+        ToolSpec::read_only("fill", "Fills the disk").effect(Effect::Irreversible),
+        move |_, _: Nothing| {
+            let (count, store, filler, held) =
+                (Arc::clone(&count), into.clone(), name.clone(), held.clone());
+            async move {
+                count.fetch_add(1, Ordering::SeqCst);
+                let mut seq = Seq::ZERO;
+                for size in [100_000, 10_000, 100] {
+                    let mut fits = true;
+                    while fits {
+                        let entry = batch(seq.0 + 1, "y".repeat(size));
+                        fits = store.commit(&held, &filler, seq, entry).await.is_ok();
+                        seq.0 += u64::from(fits);
+                    }
+                }
+                Ok("it is full. ".repeat(2_000))
+            }
+        },
+    );
+    let chat = Loopback::new();
+    // What it says cannot be kept either while the disk is full, so it may be asked again.
+    let script = Scripted::from_fn(|request| {
+        let called = request.messages.len() > 1;
+        Ok(if called { Step::text("filled") } else { Step::new().call("fill", json!({})) })
+    });
+    let (filled, tries) = (Arc::clone(&calls), Arc::clone(&writes));
+    let gateway = Gateway::builder()
+        .provider(script.clone())
+        .store(store.clone())
+        .channel(chat.clone())
+        .tool(fill)
+        .faults(move |point| {
+            let writes = [Act::ToolEnd, Act::Resume, Act::Reply, Act::End].map(FaultPoint::Before);
+            if filled.load(Ordering::SeqCst) > 0 && writes.contains(&point) {
+                tries.fetch_add(1, Ordering::SeqCst);
+            }
+        })
+        .start()
+        .await
+        .unwrap();
+    let me = chat.person("me");
+    me.send("fill it");
+    // Where there is room the result, the reply and the end of the turn are written once. Here the result does not
+    // fit, and what became of the call is written instead.
+    while writes.load(Ordering::SeqCst) < 4 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(store.erase(&filler, Seq(1), Seq(5)).await.unwrap() > 0);
+    assert_eq!(chat.next_message(me.conversation()).await.text(), "filled");
+    gateway.shutdown().await.unwrap();
+    assert_eq!((calls.load(Ordering::SeqCst), chat.messages().len()), (1, 1));
     assert!(store.doctor().await.unwrap().is_sound());
     store.close().await.unwrap();
 }
