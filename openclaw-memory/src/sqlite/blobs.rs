@@ -100,8 +100,12 @@ impl Folder {
     fn used(&self) -> Result<MutexGuard<'_, Option<u64>>> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if used.is_none() {
-            let counted = self.prepare().map_err(|e| {
-                Error::config(format!("{}: the folder cannot be used: {e}", self.path.display()))
+            let counted = self.prepare().map_err(|error| match error.kind() {
+                Io::StorageFull | Io::QuotaExceeded => failed(error),
+                _ => Error::config(format!(
+                    "{}: the folder cannot be used: {error}",
+                    self.path.display()
+                )),
             })?;
             *used = Some(counted);
         }

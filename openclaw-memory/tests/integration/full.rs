@@ -11,16 +11,18 @@ use std::{
     time::Duration,
 };
 
-use openclaw_core::serde_json::json;
 use openclaw_core::{
     AccountId, Conversation, ErrorKind, Gateway, Result, Seq, async_trait,
+    blobs::Blobs as _,
+    bytes::Bytes,
     channel::{Capabilities, Channel, ChannelContext},
     message::{Action, Sent},
+    serde_json::json,
     store::{InputId, SessionStore as _},
     testing::{Act, FaultPoint, Loopback, Scripted, scripted::Step},
     tool::{Effect, ToolSpec, tool_fn},
 };
-use openclaw_memory::sqlite::Sqlite;
+use openclaw_memory::sqlite::{FileBlobs, Sqlite};
 use tokio::sync::Notify;
 
 use crate::common::{NO_LIMITS, accept, batch, child, folder, input, lease, role, session, skip};
@@ -266,6 +268,8 @@ async fn a_full_disk_refuses_and_recovers() {
 async fn fill_the_disk(path: &Path) {
     let other = path.with_file_name("other");
     let store = Sqlite::open(path).await.unwrap();
+    let blobs = FileBlobs::new(path.with_file_name("blobs"), None);
+    let kept = blobs.put(vec![1; 100_000].into()).await.unwrap();
     let a = session("a");
     let mut added = 0;
     let error = loop {
@@ -283,8 +287,18 @@ async fn fill_the_disk(path: &Path) {
     };
     assert_eq!(error.kind(), ErrorKind::Exhausted, "{error}");
     assert_eq!(store.inputs(&a, InputId::default(), 10_000).await.unwrap().len(), added);
+    let picture = Bytes::from(vec![2; 500_000]);
+    let error = blobs.put(picture.clone()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Exhausted, "{error}");
+    let first = FileBlobs::new(path.with_file_name("more"), None);
+    let error = first.put(picture.clone()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Exhausted, "{error}");
+    assert_eq!(blobs.get(&kept).await.unwrap(), vec![1; 100_000]);
 
     std::fs::remove_file(other).unwrap();
+    let taken = blobs.put(picture.clone()).await.unwrap();
+    assert_eq!(blobs.get(&taken).await.unwrap(), picture);
+    assert_eq!(first.put(picture).await.unwrap(), taken);
     assert!(accept(&store, &a, "later").await.is_some());
     let findings = store.doctor().await.unwrap();
     assert!(findings.is_sound(), "{findings:?}");

@@ -71,6 +71,8 @@ pub(super) struct World {
     born: Instant,
     skew: AtomicI64,
     storm: AtomicBool,
+    /// Writes that failed before they were done.
+    failed: AtomicU64,
 }
 
 impl World {
@@ -82,6 +84,7 @@ impl World {
             born: Instant::now(),
             skew: AtomicI64::new(0),
             storm: AtomicBool::new(true),
+            failed: AtomicU64::new(0),
         })
     }
 
@@ -205,7 +208,13 @@ impl Life {
             self.step(what).await;
         }
         if self.world.fault(40) {
-            return Err(Error::new(ErrorKind::Unavailable, format!("{what} fails")));
+            // Where something is written, the disk is full each other time.
+            let writes = matches!(what, "accept" | "commit" | "settle" | "write");
+            let full = writes && self.world.failed.fetch_add(1, Ordering::SeqCst) % 2 == 1;
+            let kind = if full { ErrorKind::Exhausted } else { ErrorKind::Unavailable };
+            return Err(
+                Error::new(kind, format!("{what} fails")).with_retry(openclaw_core::Retry::Backoff)
+            );
         }
         Ok(())
     }
