@@ -82,6 +82,7 @@ impl<M: Markup> Walk<'_, '_, M> {
             Event::Rule => {
                 self.block(start);
                 self.out.write(RULE);
+                self.end_block();
             }
             // What the options above do not ask for does not come.
             _ => {}
@@ -145,12 +146,15 @@ impl<M: Markup> Walk<'_, '_, M> {
 
     fn end(&mut self, tag: TagEnd) {
         match tag {
-            TagEnd::Heading(_)
-            | TagEnd::BlockQuote(_)
-            | TagEnd::Emphasis
-            | TagEnd::Strong
-            | TagEnd::Strikethrough => self.out.pop(),
-            TagEnd::List(_) => drop(self.lists.pop()),
+            TagEnd::Heading(_) | TagEnd::BlockQuote(_) => {
+                self.out.pop();
+                self.end_block();
+            }
+            TagEnd::Emphasis | TagEnd::Strong | TagEnd::Strikethrough => self.out.pop(),
+            TagEnd::List(_) => {
+                self.lists.pop();
+                self.end_block();
+            }
             TagEnd::Item => {
                 self.out.flush_sign();
                 if let Some(Some(number)) = self.lists.last_mut() {
@@ -169,6 +173,12 @@ impl<M: Markup> Walk<'_, '_, M> {
             Some(mark) => self.out.write_code(mark, text.strip_suffix('\n').unwrap_or(&text)),
             None => self.out.write(text.trim_end()),
         }
+        self.end_block();
+    }
+
+    /// A block ends: what follows begins a line, also the text of a tight item, which is no block.
+    fn end_block(&mut self) {
+        self.out.set_breaks(1);
     }
 
     /// A block begins: as many lines are left free as the source does, but one at most.
@@ -219,6 +229,7 @@ impl<M: Markup> Walk<'_, '_, M> {
         self.last_end = self.last_end.max(range.start + table.len());
         self.out.lose(Loss::Table);
         self.out.write_code(Mark::CodeBlock { language: None }, table);
+        self.end_block();
     }
 }
 

@@ -218,6 +218,9 @@ mod tests {
             ("- **a**\n- `b`", "• <b>a</b>\n• <code>b</code>"),
             ("- > a", "•\n<blockquote>a</blockquote>"),
             ("- ```\n  a\n  ```", "•\n<pre>a</pre>"),
+            ("1.     code\n   text", "1.\n<pre>code</pre>\ntext"),
+            ("- # head\n  text", "• <b>head</b>\ntext"),
+            ("- > said\n\n  ---\n  text", "•\n<blockquote>said</blockquote>\n\n———\ntext"),
             ("a\n\n---\n\nb", "a\n\n———\n\nb"),
             (
                 "| a | b |\n|---|---|\n| 1 | 2 |\n\nend",

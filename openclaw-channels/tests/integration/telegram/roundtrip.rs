@@ -1,9 +1,16 @@
 //! What the bot showed, said back to it by somebody, is Markdown that shows the same again.
 
 use openclaw_channels::{telegram::rendered, testing::telegram::Shown};
+use proptest::{
+    strategy::{Strategy as _, ValueTree as _},
+    test_runner::TestRunner,
+};
 use serde_json::Value;
 
-use super::{beside, door, markdown::Writer};
+use super::{
+    beside, door,
+    markdown::{Writer, any_markdown},
+};
 use crate::peers::peer;
 
 /// The marks that Markdown has.
@@ -46,17 +53,13 @@ fn marks(shown: &Shown) -> Vec<Mark> {
     marks
 }
 
-#[test]
-fn the_cases_of_the_specification_come_back_as_they_went() {
-    let Some(file) = peer("telegram_markdown", "OPENCLAW_PEER_COMMONMARK") else { return };
-    let cases: Vec<Value> = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
-    let cases = cases.iter().map(|case| case["markdown"].as_str().unwrap());
-    let cases: Vec<&str> = cases.filter(|markdown| !markdown.trim().is_empty()).collect();
+/// Each text as the bot showed it, what somebody who sent the same was heard to say, and how that is shown.
+fn there_and_back(texts: &[&str]) -> Vec<(Shown, String, Shown)> {
     let writer = Writer::new();
     let say = |markdown: &str| writer.chat.say_html(&rendered(markdown).text).unwrap();
-    let said: Vec<i64> = cases.iter().map(|markdown| say(markdown)).collect();
+    let said: Vec<i64> = texts.iter().map(|markdown| say(markdown)).collect();
     let (door, cx) = door(&writer.channel);
-    let all = door.wait_accepted(cases.len() + 1);
+    let all = door.wait_accepted(texts.len() + 1);
     let heard = writer.rt.block_on(beside(&writer.channel, &cx, all));
     let mut backs = Vec::new();
     for id in &said {
@@ -68,17 +71,46 @@ fn the_cases_of_the_specification_come_back_as_they_went() {
         backs.push((say(&back), back));
     }
     let all = writer.chat.messages();
-    let shown = |id: i64| all.iter().find(|one| one.id == id).unwrap();
+    let shown = |id: i64| all.iter().find(|one| one.id == id).unwrap().clone();
+    let pairs = said.into_iter().zip(backs);
+    pairs.map(|(went, (came, back))| (shown(went), back, shown(came))).collect()
+}
+
+#[test]
+fn the_cases_of_the_specification_come_back_as_they_went() {
+    let Some(file) = peer("telegram_markdown", "OPENCLAW_PEER_COMMONMARK") else { return };
+    let cases: Vec<Value> = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let cases = cases.iter().map(|case| case["markdown"].as_str().unwrap());
+    let cases: Vec<&str> = cases.filter(|markdown| !markdown.trim().is_empty()).collect();
     let (mut other_words, mut other_marks) = (Vec::new(), Vec::new());
-    for ((markdown, id), (again, back)) in cases.iter().zip(&said).zip(&backs) {
-        let (went, came) = (shown(*id), shown(*again));
+    for (markdown, (went, back, came)) in cases.iter().zip(there_and_back(&cases)) {
         if words(&went.text) != words(&came.text) {
             other_words.push(format!("{markdown:?} came back as {back:?}"));
         }
-        if marks(went) != marks(came) {
+        if marks(&went) != marks(&came) {
             other_marks.push(*markdown);
         }
     }
     assert!(other_words.is_empty(), "{}", other_words.join("\n"));
     assert_eq!(other_marks, OTHER_MARKS);
+}
+
+#[test]
+fn the_words_of_any_text_come_back() {
+    let mut runner = TestRunner::deterministic();
+    let mut texts: Vec<String> = (0..400)
+        .map(|_| any_markdown().new_tree(&mut runner).unwrap().current())
+        .filter(|text| !rendered(text).text.trim().is_empty())
+        .collect();
+    texts.retain(|text| !text.trim_start().starts_with('/'));
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let wrong: Vec<String> = texts
+        .iter()
+        .zip(there_and_back(&texts))
+        .filter(|(_, (went, _, came))| words(&went.text) != words(&came.text))
+        .map(|(text, (went, back, _))| {
+            format!("{text:?}, shown as {:?}, came back as {back:?}", went.text)
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), texts.len(), wrong.join("\n"));
 }
