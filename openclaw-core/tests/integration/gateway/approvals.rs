@@ -4,7 +4,7 @@ use std::{
 };
 
 use openclaw_core::{
-    Handle, SessionKey,
+    Gateway, Handle, SessionKey,
     agent::Agent,
     event::{EventKind, Next},
     gateway::Approval,
@@ -46,6 +46,12 @@ fn read_then_wipe(after: &'static str) -> Scripted {
     ])
 }
 
+/// A gateway whose agent may read the page and, when allowed, wipe the disk.
+async fn start(script: &Scripted, store: &InMemory, count: &Count) -> Gateway {
+    let tools = builder(script, store).tool(dangerous(count)).tool(page(&Count::default()));
+    tools.start().await.unwrap()
+}
+
 pub(super) async fn open_ask(handle: &Handle) -> (SessionKey, Approval) {
     loop {
         for (session, _) in handle.sessions(None, 10).await.unwrap() {
@@ -60,12 +66,7 @@ pub(super) async fn open_ask(handle: &Handle) -> (SessionKey, Approval) {
 #[tokio::test]
 async fn an_ask_waits_for_leave_and_runs_once() {
     let (script, store, count) = (read_then_wipe("wiped it"), InMemory::new(), Count::default());
-    let gateway = builder(&script, &store)
-        .tool(dangerous(&count))
-        .tool(page(&Count::default()))
-        .start()
-        .await
-        .unwrap();
+    let gateway = start(&script, &store, &count).await;
     let handle = gateway.handle();
     let asking = tokio::spawn(owner(&handle, "read the page").reply());
     let (_, approval) = open_ask(&handle).await;
@@ -79,12 +80,7 @@ async fn an_ask_waits_for_leave_and_runs_once() {
 #[tokio::test]
 async fn a_refusal_is_told_to_the_model() {
     let (script, store, count) = (read_then_wipe("as you wish"), InMemory::new(), Count::default());
-    let gateway = builder(&script, &store)
-        .tool(dangerous(&count))
-        .tool(page(&Count::default()))
-        .start()
-        .await
-        .unwrap();
+    let gateway = start(&script, &store, &count).await;
     let handle = gateway.handle();
     let asking = tokio::spawn(owner(&handle, "read the page").reply());
     let (_, approval) = open_ask(&handle).await;
@@ -97,12 +93,7 @@ async fn a_refusal_is_told_to_the_model() {
 #[tokio::test]
 async fn leave_survives_a_restart() {
     let (store, count) = (InMemory::new(), Count::default());
-    let gateway = builder(&read_then_wipe("never"), &store)
-        .tool(dangerous(&count))
-        .tool(page(&Count::default()))
-        .start()
-        .await
-        .unwrap();
+    let gateway = start(&read_then_wipe("never"), &store, &count).await;
     let handle = gateway.handle();
     let asking = tokio::spawn(owner(&handle, "read the page").key("k").reply());
     let (_, approval) = open_ask(&handle).await;
@@ -110,12 +101,7 @@ async fn leave_survives_a_restart() {
     assert!(asking.await.unwrap().is_err());
 
     let script = Scripted::replies(["wiped after the restart"]);
-    let gateway = builder(&script, &store)
-        .tool(dangerous(&count))
-        .tool(page(&Count::default()))
-        .start()
-        .await
-        .unwrap();
+    let gateway = start(&script, &store, &count).await;
     let handle = gateway.handle();
     let asking = tokio::spawn(owner(&handle, "read the page").key("k").reply());
     handle.answer(&approval.ask.approval, true).await.unwrap();
@@ -128,12 +114,7 @@ async fn leave_survives_a_restart() {
 async fn a_new_message_detaches_the_ask_and_a_late_answer_is_carried_out() {
     let (script, store, count) =
         (read_then_wipe("waiting, but here I am"), InMemory::new(), Count::default());
-    let gateway = builder(&script, &store)
-        .tool(dangerous(&count))
-        .tool(page(&Count::default()))
-        .start()
-        .await
-        .unwrap();
+    let gateway = start(&script, &store, &count).await;
     let handle = gateway.handle();
     let asking = tokio::spawn(owner(&handle, "read the page").reply());
     let (session, approval) = open_ask(&handle).await;
@@ -153,12 +134,7 @@ async fn a_new_message_detaches_the_ask_and_a_late_answer_is_carried_out() {
 #[tokio::test]
 async fn only_the_owner_gives_leave() {
     let (script, store, count) = (read_then_wipe("never"), InMemory::new(), Count::default());
-    let gateway = builder(&script, &store)
-        .tool(dangerous(&count))
-        .tool(page(&Count::default()))
-        .start()
-        .await
-        .unwrap();
+    let gateway = start(&script, &store, &count).await;
     let handle = gateway.handle();
     let asking = tokio::spawn(handle.ask("mallory", "wipe the disk").reply());
     let (session, approval) = open_ask(&handle).await;

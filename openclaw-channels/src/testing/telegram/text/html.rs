@@ -345,18 +345,7 @@ mod tests {
         ] {
             let styled = parse(input).unwrap();
             assert_eq!(styled.text, text, "{input}");
-            let told: Vec<String> = styled
-                .entities
-                .iter()
-                .map(|entity| {
-                    let extra = ["language", "url"]
-                        .iter()
-                        .find_map(|key| entity.extra.get(*key)?.as_str())
-                        .map_or_else(String::new, |value| format!(" {value}"));
-                    format!("{} {} {}{extra}", entity.kind, entity.offset, entity.length)
-                })
-                .collect();
-            assert_eq!(told.join(", "), kinds, "{input}");
+            assert_eq!(styled.told(), kinds, "{input}");
         }
     }
 

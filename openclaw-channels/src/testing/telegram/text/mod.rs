@@ -66,6 +66,19 @@ pub(super) struct Styled {
 }
 
 impl Styled {
+    /// Each entity as `kind offset length`, with its language or address.
+    #[cfg(test)]
+    fn told(&self) -> String {
+        let told = self.entities.iter().map(|entity| {
+            let extra = ["language", "url"]
+                .iter()
+                .find_map(|key| entity.extra.get(*key)?.as_str())
+                .map_or_else(String::new, |value| format!(" {value}"));
+            format!("{} {} {}{extra}", entity.kind, entity.offset, entity.length)
+        });
+        told.collect::<Vec<_>>().join(", ")
+    }
+
     /// What a person types: the entities are those that the server finds.
     pub(super) fn plain(text: &str) -> Self {
         let mut styled = Self { text: text.to_owned(), entities: Vec::new() };
