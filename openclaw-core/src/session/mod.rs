@@ -1,6 +1,7 @@
 //! The run of a session: the task that exists while the session has something to do.
 
 mod approvals;
+mod commit;
 mod context;
 mod controls;
 mod input;
@@ -10,6 +11,7 @@ mod media;
 mod model;
 mod remember;
 mod run;
+mod say;
 mod tools;
 mod waiting;
 

@@ -13,6 +13,7 @@ use tokio::{
 
 use super::{
     Input,
+    commit::Pending,
     media::Files,
     tools::ToolEnd,
     waiting::{Waiting, put},
@@ -20,28 +21,21 @@ use super::{
 use crate::{
     access::Principal,
     agent::QueueMode,
-    delivery::{Messages, Preview, messages},
     error::{Error, ErrorKind, Result},
     event::EventKind,
-    fault::Act,
     gateway::{AgentPlan, Answered, COLLECT_ABOVE, Directory, Hub, LEASE_TTL, Plan, Wake},
     hook::{HookContext, filter_reply},
-    id::{
-        Conversation, ConversationKind, EventKey, MessageId, OutboundKey, Seq, SessionId,
-        SessionKey, TurnId,
-    },
+    id::{OutboundKey, Seq, SessionId, SessionKey},
     label::Label,
-    message::{Action, Content, Message},
-    provider::{ResponseFormat, Usage},
-    store::{Batch, InputId, Lease, LeaseName, NewOutbound, RecordWrite, SessionUpdate},
+    message::{Content, Message},
+    provider::ResponseFormat,
+    store::{InputId, Lease, LeaseName},
     time::{Cancel, Timestamp},
-    turn::{Answer, AskedCall, Cause, Entry, Outcome, Phase, Session, Step, decode, encode},
+    turn::{Answer, AskedCall, Cause, Entry, Outcome, Phase, Session, Step, decode},
 };
 
 /// From how many entries on after the last checkpoint another one is written.
 const CHECKPOINT_EVERY: u64 = 256;
-/// How often it is shown that an answer is being written: platforms show it for 5 s or longer.
-const TYPING_EVERY: Duration = Duration::from_secs(4);
 /// How many pending inputs are looked at together.
 const INPUTS_AT_ONCE: usize = 512;
 
@@ -73,30 +67,6 @@ impl Began {
     }
 }
 
-/// What was applied in memory and is not yet committed.
-#[derive(Default)]
-struct Pending {
-    entries: Vec<(Seq, Timestamp, Entry)>,
-    consumed: Vec<InputId>,
-    dead: Vec<(InputId, String)>,
-    outbox: Vec<NewOutbound>,
-    records: Vec<RecordWrite>,
-    /// What those who wait for controls are told once it is durable.
-    answers: Vec<(EventKey, String)>,
-    /// The events of inputs that cannot be read.
-    unreadable: Vec<EventKey>,
-}
-
-impl Pending {
-    fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-            && self.consumed.is_empty()
-            && self.dead.is_empty()
-            && self.outbox.is_empty()
-            && self.records.is_empty()
-    }
-}
-
 pub(super) struct Run<'a> {
     pub(super) hub: &'a Arc<Hub>,
     pub(super) key: &'a SessionKey,
@@ -107,9 +77,9 @@ pub(super) struct Run<'a> {
     /// Cancelled when the open turn is to stop.
     pub(super) cancel: Cancel,
     pub(super) running: JoinSet<ToolEnd>,
-    lease: Lease,
-    committed: Seq,
-    pending: Pending,
+    pub(super) lease: Lease,
+    pub(super) committed: Seq,
+    pub(super) pending: Pending,
     /// Messages that wait for their turn, oldest first.
     pub(super) waiting: VecDeque<Waiting>,
     /// The newest input that was put there.
@@ -129,7 +99,7 @@ pub(super) struct Run<'a> {
     /// What of the memory is shown in a turn.
     pub(super) shown: Option<super::remember::Shown>,
     /// Held while this is the one turn that may be what crashes the process.
-    alone: Option<OwnedMutexGuard<()>>,
+    pub(super) alone: Option<OwnedMutexGuard<()>>,
 }
 
 /// Works on a session until it has nothing to do.
@@ -326,93 +296,9 @@ impl Run<'_> {
         }
     }
 
-    /// Appends an entry in memory; [`flush`](Self::flush) makes it durable.
-    pub(super) fn record(&mut self, entry: Entry) -> Result<()> {
-        let (seq, at) = (self.session.seq().next(), self.hub.now());
-        self.session.apply(seq, at, &entry)?;
-        if let (Entry::Started { .. } | Entry::Joined { .. }, Some(turn)) =
-            (&entry, self.session.turn())
-        {
-            self.hub.waiters.begun(self.key, turn.keys().iter(), turn.id());
-        }
-        self.pending.entries.push((seq, at, entry));
-        Ok(())
-    }
-
-    /// Commits what was appended. Nothing acts before this.
-    pub(super) async fn flush(&mut self) -> Result<()> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        let Pending { entries, consumed, dead, outbox, records, answers, unreadable } =
-            std::mem::take(&mut self.pending);
-        let rows: Result<Vec<_>> =
-            entries.iter().map(|(seq, at, entry)| encode(*seq, *at, entry)).collect();
-        let checkpoint = entries
-            .iter()
-            .rev()
-            .find(|(_, _, entry)| entry.is_checkpoint())
-            .map(|(seq, ..)| Seq(seq.0.saturating_sub(1)));
-        let lanes: Vec<Conversation> = outbox.iter().map(|row| row.conversation.clone()).collect();
-        let dead_letters = !dead.is_empty();
-        let batch = Batch {
-            entries: rows?,
-            consumed,
-            dead,
-            outbox,
-            records: records.clone(),
-            session: SessionUpdate {
-                checkpoint,
-                open: self.session.turn().is_some(),
-                wake_at: self.session.wake_at(),
-            },
-        };
-        let acts = || acts(&entries, dead_letters, !answers.is_empty());
-        let commit = self.hub.store.commit(&self.lease, self.key, self.committed, batch);
-        let done = self.hub.faults.around_all(acts, commit).await;
-        self.hub.written(done, &records, lanes)?;
-        self.committed = self.session.seq();
-        if self.session.turn().is_none_or(|turn| turn.attempts() == 0) {
-            // It came further than before: others may.
-            self.alone = None;
-        }
-        self.hub.waiters.look_again_for(self.key, unreadable.iter());
-        for (key, text) in answers {
-            let answered = Answered {
-                turn: TurnId(self.committed),
-                outcome: Outcome::Replied,
-                reply: Some(text),
-                usage: Usage::default(),
-            };
-            self.hub.waiters.answered(self.key, [&key].into_iter(), &answered);
-        }
-        Ok(())
-    }
-
-    /// Commits what was appended if somebody waits to hear of it.
-    pub(super) async fn flush_said(&mut self) -> Result<()> {
-        if self.pending.outbox.is_empty() && self.pending.answers.is_empty() {
-            return Ok(());
-        }
-        self.flush().await
-    }
-
     /// Something waits for the open turn to end.
     pub(super) fn defer(&mut self) {
         self.deferred = true;
-    }
-
-    /// Tells whoever waits for this control what came of it, once that is durable.
-    pub(super) fn answer_control(&mut self, key: &EventKey, text: &str) {
-        self.pending.answers.push((key.clone(), text.to_owned()));
-    }
-
-    pub(super) fn consume(&mut self, input: InputId) {
-        self.pending.consumed.push(input);
-    }
-
-    pub(super) fn write(&mut self, record: RecordWrite) {
-        self.pending.records.push(record);
     }
 
     /// Something may have come in.
@@ -691,136 +577,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Queues a reply to the session's own conversation; a message that showed it growing becomes its
-    /// first piece.
-    fn reply(&mut self, text: &str, preview: Option<OutboundKey>, answers: Option<MessageId>) {
-        let place = self.key.conversation().clone();
-        let base = OutboundKey::derive(self.key, self.session.seq(), 0);
-        let first = self.pending.outbox.len();
-        self.say(&place, &base, vec![Content::text(text)]);
-        if let Some(row) = self.pending.outbox.get_mut(first) {
-            as_answer(row, answers);
-        }
-        if let (Some(preview), Some(row)) = (preview, self.pending.outbox.get_mut(first))
-            && let Action::Send { content, .. } = &row.action
-        {
-            // The message's own id is known once it was sent.
-            row.action = Action::Edit { message: MessageId::new(""), content: content.clone() };
-            row.edits = Some(preview);
-        }
-    }
-
-    /// The message that a reply visibly answers: among several people it would not be clear.
-    fn answers(&self) -> Option<MessageId> {
-        let group = self.key.conversation().kind == ConversationKind::Group;
-        let turn = self.session.turn().filter(|_| group)?;
-        turn.answers().cloned()
-    }
-
-    /// How the reply is shown while it grows, if it is.
-    pub(super) fn preview(&self) -> Option<Preview> {
-        let account = &self.key.conversation().account;
-        let preview = self.plan.previews.get(account).copied();
-        // Hooks see a reply before anybody does.
-        preview.filter(|_| self.plan.hooks.is_empty())
-    }
-
-    /// Shows what there is of the reply.
-    pub(super) async fn show_growing(&mut self, text: &str, preview: &Preview) -> Result<()> {
-        let place = self.key.conversation().clone();
-        let Some(limit) = self.plan.capabilities(&place.account).map(|c| c.max_text) else {
-            return Ok(());
-        };
-        if text.chars().count() < preview.min_chars {
-            return Ok(());
-        }
-        let shown = crate::delivery::shown(text, limit);
-        let key = self.session.turn().and_then(|turn| turn.preview()).cloned();
-        match key {
-            Some(key) => self.hub.delivery.grow(&place, key, shown),
-            None => {
-                let seq = self.session.seq().next();
-                let key = OutboundKey::derive(self.key, seq, 0);
-                self.record(Entry::Previewed { key: key.clone() })?;
-                let (first, answers) = (self.pending.outbox.len(), self.answers());
-                self.say(&place, &key, vec![Content::text(shown)]);
-                if let Some(row) = self.pending.outbox.get_mut(first) {
-                    as_answer(row, answers);
-                }
-                self.flush().await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Queues content to a conversation: as the channel can show it, in pieces that it takes. Places
-    /// that no channel serves read their answers elsewhere.
-    pub(super) fn say(&mut self, to: &Conversation, base: &OutboundKey, content: Vec<Content>) {
-        let Some(capabilities) = self.plan.capabilities(&to.account).cloned() else { return };
-        let row = |(index, content): (usize, Vec<Content>)| {
-            let key = if index == 0 {
-                base.clone()
-            } else {
-                OutboundKey::digest(&format!("piece\0{base}\0{index}"))
-            };
-            NewOutbound {
-                key: key.clone(),
-                conversation: to.clone(),
-                session: Some(self.key.clone()),
-                action: Action::Send { key, content, reply_to: None },
-                group: base.clone(),
-                edits: None,
-                at: self.hub.now(),
-            }
-        };
-        let Messages { messages, losses } = messages(content, &capabilities);
-        if !losses.is_empty() {
-            tracing::debug!(conversation = %to, ?losses, "the channel shows less than was said");
-        }
-        self.pending.outbox.extend(messages.into_iter().enumerate().map(row));
-    }
-
-    fn tell_owner_poisoned(&mut self, start: Seq) {
-        let Some(owner) = self.plan.owner_conversation() else { return };
-        if owner == *self.key.conversation() {
-            return;
-        }
-        let key = OutboundKey::digest(&format!("poisoned\0{}\0{start}", self.key));
-        let text = format!(
-            "Work on a message in {} ended in a crash three times. It is set aside as a dead letter.",
-            self.key
-        );
-        self.say(&owner, &key, vec![Content::text(text)]);
-    }
-
-    /// Shows that an answer is being written, where the channel can, and says when to show it again.
-    pub(super) fn show_typing(&mut self) {
-        let place = self.key.conversation();
-        if self.plan.capabilities(&place.account).is_some_and(|capabilities| capabilities.typing) {
-            self.hub.delivery.hint(place, Action::Typing);
-            self.typing_until = Some(tokio::time::Instant::now() + TYPING_EVERY);
-        }
-    }
-
     pub(super) fn emit(&self, kind: EventKind) {
         self.hub.emit(self.key, self.session.turn().map(|turn| turn.id()), kind);
     }
-}
-
-/// Makes a message that is sent the answer to another.
-fn as_answer(row: &mut NewOutbound, message: Option<MessageId>) {
-    if let Action::Send { reply_to, .. } = &mut row.action {
-        *reply_to = message;
-    }
-}
-
-/// What a commit does.
-fn acts(entries: &[(Seq, Timestamp, Entry)], dead_letters: bool, controls: bool) -> Vec<Act> {
-    let mut acts: Vec<Act> = entries.iter().map(|(_, _, entry)| Act::of(entry)).collect();
-    acts.dedup();
-    acts.extend(dead_letters.then_some(Act::DeadLetter));
-    acts.extend(controls.then_some(Act::Control));
-    acts
 }
 
 /// What messages that are answered together have in common.

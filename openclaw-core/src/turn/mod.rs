@@ -8,6 +8,7 @@ mod calls;
 mod codec;
 mod entry;
 mod limits;
+mod open;
 mod session;
 mod size;
 
@@ -15,4 +16,5 @@ pub use calls::Phase;
 pub use codec::{ENTRY_VERSION, decode, encode};
 pub use entry::{Answer, AskedCall, CallDecision, Cause, Entry, Outcome};
 pub use limits::{DEFAULT_TOOL_TIMEOUT, Limits};
-pub use session::{MAX_ATTEMPTS, OpenAsk, Session, Step, Turn};
+pub use open::{MAX_ATTEMPTS, Step, Turn};
+pub use session::{OpenAsk, Session};
