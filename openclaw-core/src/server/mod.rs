@@ -23,6 +23,7 @@ mod body;
 mod caller;
 mod config;
 mod connection;
+mod decisions;
 mod devices;
 mod entry;
 mod events;

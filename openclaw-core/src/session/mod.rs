@@ -10,6 +10,7 @@ mod media;
 mod model;
 mod remember;
 mod run;
+mod span;
 mod tools;
 mod waiting;
 
