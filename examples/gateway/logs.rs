@@ -9,7 +9,10 @@ use std::{
 };
 
 use openclaw_core::{secret::Secret, serde_json, server::LogTail};
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, fmt::MakeWriter, layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 use super::arguments::Logs;
 
@@ -56,17 +59,19 @@ fn forms(secret: &str) -> [String; 4] {
     [secret.to_owned(), json(secret), json(&debug), debug]
 }
 
-/// Starts the log, on standard error and in `tail`.
-pub(crate) fn start(form: Logs, redactions: &Arc<Redactions>, tail: &LogTail) {
+/// Starts the log, on standard error and in `tail`; and beside it hands spans to `spans`.
+pub(crate) fn start(form: Logs, redactions: &Arc<Redactions>, tail: &LogTail, spans: Spans) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(To(redactions.clone(), tail.clone()));
-    match form {
-        Logs::Readable => log.init(),
-        Logs::Json => log.json().init(),
-    }
+    let log = tracing_subscriber::fmt::layer().with_writer(To(redactions.clone(), tail.clone()));
+    let log = match form {
+        Logs::Readable => log.boxed(),
+        Logs::Json => log.json().boxed(),
+    };
+    tracing_subscriber::registry().with(spans).with(log.with_filter(filter)).init();
 }
+
+/// What takes spans, if anything does.
+pub(crate) type Spans = Option<Box<dyn Layer<Registry> + Send + Sync>>;
 
 /// Writes to standard error what is left of an event without secrets.
 struct To(Arc<Redactions>, LogTail);

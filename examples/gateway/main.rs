@@ -11,19 +11,17 @@
 mod arguments;
 mod logs;
 mod setup;
+mod telemetry;
 mod web;
 
 use std::{process::ExitCode, sync::Arc};
 
-use openclaw_core::{
-    Error, ErrorKind, Gateway, Handle, Result,
-    server::{LogTail, ServerEntry},
-};
+use openclaw_core::{Error, ErrorKind, Gateway, Handle, Result, server::LogTail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use arguments::{Arguments, Task};
 use logs::Redactions;
-use setup::Setup;
+use setup::{Kept, Setup};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -57,7 +55,8 @@ async fn main() -> ExitCode {
 async fn check(arguments: &Arguments) -> Result<bool> {
     let setup = Setup::new(arguments, Arc::new(Redactions::default()));
     let mut report = setup.builder()?.check().await;
-    let has_doors = arguments.listen.is_some() || setup.server()?.is_some();
+    report.faults.extend(telemetry::start(&setup).err().map(|error| error.to_string()));
+    let has_doors = arguments.listen.is_some() || setup.kept()?.server.is_some();
     report.faults.extend(web::unreachable(&report.webhooks, has_doors));
     print!("{report}");
     Ok(report.is_sound())
@@ -66,11 +65,12 @@ async fn check(arguments: &Arguments) -> Result<bool> {
 async fn run(arguments: &Arguments) -> Result<()> {
     let redactions = Arc::new(Redactions::default());
     let tail = LogTail::new("stderr");
-    logs::start(arguments.logs, &redactions, &tail);
     // From here on no signal ends the process by itself.
     let mut signals = Signals::new()?;
-    let setup = Arc::new(Setup::new(arguments, redactions));
-    let server = setup.server()?;
+    let setup = Arc::new(Setup::new(arguments, redactions.clone()));
+    let telemetry = telemetry::start(&setup)?;
+    logs::start(arguments.logs, &redactions, &tail, telemetry.layer());
+    let kept = setup.kept()?;
     let gateway = tokio::select! {
         biased;
         () = signals.stop() => return Ok(()),
@@ -78,19 +78,20 @@ async fn run(arguments: &Arguments) -> Result<()> {
     };
     let handle = gateway.handle();
     let listen = arguments.listen.as_deref();
-    let doors = web::open(&setup, server.clone(), tail, listen, handle.clone()).await?;
+    let doors = web::open(&setup, kept.server.clone(), tail, listen, handle.clone()).await?;
     for fault in web::unreachable(&handle.webhook_accounts(), doors.is_some()) {
         tracing::error!("{fault}");
     }
     let listen = doors.as_ref().map(|doors| doors.address().to_string());
     tracing::info!(source = setup.source(), listen, "ready");
-    attend(&gateway, &setup, &server, doors.is_none(), &mut signals).await;
+    attend(&gateway, &setup, &kept, doors.is_none(), &mut signals).await;
     handle.drain();
     tracing::info!("stopping: what runs is let to its end");
     gateway.shutdown().await?;
     if let Some(doors) = doors {
         doors.stop().await;
     }
+    telemetry.stop().await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -124,19 +125,13 @@ impl Signals {
 
 /// Serves signals until it is time to stop: when it is told to, or when `ends` and nothing more can
 /// come, as at the end of a terminal's input.
-async fn attend(
-    gateway: &Gateway,
-    setup: &Setup,
-    server: &Option<ServerEntry>,
-    ends: bool,
-    signals: &mut Signals,
-) {
+async fn attend(gateway: &Gateway, setup: &Setup, kept: &Kept, ends: bool, signals: &mut Signals) {
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
             () = gateway.idle(), if ends => return,
-            _ = signals.hang_up.recv() => match reload(&gateway.handle(), setup, server).await {
+            _ = signals.hang_up.recv() => match reload(&gateway.handle(), setup, kept).await {
                 Ok(()) => tracing::info!(source = setup.source(), "read again"),
                 Err(error) => tracing::error!(%error, "nothing was changed"),
             },
@@ -144,12 +139,12 @@ async fn attend(
     }
 }
 
-/// Puts what the configuration says now in place of what it said, doors apart: they are open.
-async fn reload(handle: &Handle, setup: &Setup, server: &Option<ServerEntry>) -> Result<()> {
-    if setup.server()? != *server {
+/// Puts what the configuration says now in place of what it said, doors and telemetry apart.
+async fn reload(handle: &Handle, setup: &Setup, kept: &Kept) -> Result<()> {
+    if setup.kept()? != *kept {
         return Err(Error::config(
-            "\"server\" cannot be changed by a reload: stop the gateway and start it again, or put it \
-             back as it was",
+            "\"server\" and \"telemetry\" cannot be changed by a reload: stop the gateway and start it \
+             again, or put them back as they were",
         ));
     }
     handle.reload(setup.builder()?).await

@@ -8,7 +8,7 @@ use std::{
 
 use openclaw_core::{
     Error, ErrorKind, Gateway, GatewayBuilder, Result,
-    plugin::{Config, OwnerEntry, PluginEntry, Registry},
+    plugin::{Config, OwnerEntry, PluginEntry, ProviderLayer, Registry, TelemetryEntry, ToolLayer},
     secret::SecretRef,
     serde_json::{self, Value, json},
     server::{self, ServerEntry},
@@ -38,6 +38,15 @@ pub(crate) struct Setup {
     redactions: Arc<Redactions>,
 }
 
+/// What is set up at the start and stays.
+#[derive(PartialEq)]
+pub(crate) struct Kept {
+    /// The doors.
+    pub(crate) server: Option<ServerEntry>,
+    /// The collector of spans.
+    pub(crate) telemetry: Option<TelemetryEntry>,
+}
+
 impl Setup {
     pub(crate) fn new(arguments: &Arguments, redactions: Arc<Redactions>) -> Self {
         Self {
@@ -63,12 +72,19 @@ impl Setup {
         }
     }
 
-    /// The doors that the configuration has.
+    /// What the configuration has that a reload does not change.
     ///
     /// # Errors
     /// The file cannot be read as a configuration.
-    pub(crate) fn server(&self) -> Result<Option<ServerEntry>> {
-        Ok(self.read()?.server)
+    pub(crate) fn kept(&self) -> Result<Kept> {
+        let config = self.read()?;
+        Ok(Kept { server: config.server, telemetry: config.telemetry })
+    }
+
+    /// The client that everything is sent by.
+    #[cfg(feature = "opentelemetry")]
+    pub(crate) fn http(&self) -> Reqwest {
+        self.http.clone()
     }
 
     /// The configuration as it is now, for administrators. It refers to secrets and holds none.
@@ -80,9 +96,22 @@ impl Setup {
     /// # Errors
     /// The file cannot be read as a configuration, or the environment names no provider.
     pub(crate) fn builder(&self) -> Result<GatewayBuilder> {
-        let config = self.read()?;
+        let mut config = self.read()?;
         self.redactions.add(secrets(&config));
+        if config.telemetry.is_some() {
+            trace(&mut config);
+        }
         Ok(Gateway::builder().http(self.http.clone()).config(&self.registry, config))
+    }
+}
+
+/// Makes spans of completions and calls, if that is not said already: a collector waits for them.
+fn trace(config: &mut Config) {
+    if !config.provider_layers.contains(&ProviderLayer::Trace) {
+        config.provider_layers.push(ProviderLayer::Trace);
+    }
+    if !config.tool_layers.contains(&ToolLayer::Trace) {
+        config.tool_layers.push(ToolLayer::Trace);
     }
 }
 
@@ -106,6 +135,7 @@ fn secrets(config: &Config) -> Vec<openclaw_core::secret::Secret> {
         entry.config.values().for_each(|value| walk(value, &mut found));
     }
     found.extend(config.secrets.values().cloned());
+    found.extend(config.telemetry.iter().flat_map(|one| one.headers.values().cloned()));
     found.extend(config.server.iter().flat_map(|server| server.secrets().into_iter().cloned()));
     found.iter().filter_map(|reference| reference.resolve().ok()).collect()
 }

@@ -128,6 +128,8 @@ pub mod secret;
 pub mod server;
 mod session;
 pub mod store;
+#[cfg(feature = "opentelemetry")]
+pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;

@@ -15,4 +15,5 @@ mod life;
 mod logs;
 mod secrets;
 mod signals;
+mod telemetry;
 mod world;

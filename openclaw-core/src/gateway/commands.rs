@@ -11,6 +11,8 @@ use crate::id::{AgentId, ApprovalId};
 pub(crate) enum Command {
     /// `/new`: another history begins.
     New,
+    /// `/compact`: what was said but for the last of it becomes a summary.
+    Compact,
     /// `/stop`: the open turn ends.
     Stop,
     /// `/status`: what the session is doing.
@@ -28,8 +30,9 @@ pub(crate) enum Command {
 }
 
 /// Names and purposes of the commands, for channels that can register them and for `/help`.
-pub const COMMANDS: [(&str, &str); 8] = [
+pub const COMMANDS: [(&str, &str); 9] = [
     ("new", "Start a new conversation"),
+    ("compact", "Sum up what was said, to make room"),
     ("stop", "Stop what I am doing"),
     ("status", "Say what I am doing"),
     ("usage", "Say what this conversation used"),
@@ -50,6 +53,7 @@ pub(crate) fn parse(text: &str) -> Option<Command> {
     }
     Some(match (name.as_str(), first, second) {
         ("new" | "reset", None, None) => Command::New,
+        ("compact", None, None) => Command::Compact,
         ("stop", None, None) => Command::Stop,
         ("status", None, None) => Command::Status,
         ("usage", None, None) => Command::Usage,

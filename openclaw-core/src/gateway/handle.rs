@@ -175,8 +175,22 @@ impl Handle {
     /// # Errors
     /// The store failed, or the gateway shuts down.
     pub(crate) async fn renew(&self, session: &SessionKey) -> Result<()> {
-        let ask = self.ask(session.conversation().peer.clone(), "/new");
-        ask.in_session(session.clone()).principal(Principal::Owner).reply().await.map(drop)
+        self.tell(session, "/new").await.map(drop)
+    }
+
+    /// Makes a summary of what was said in a session but for the last of it. What people are told of it.
+    ///
+    /// # Errors
+    /// The store failed, or the gateway shuts down.
+    pub(crate) async fn compact(&self, session: &SessionKey) -> Result<String> {
+        self.tell(session, "/compact").await
+    }
+
+    /// Says a command in a session in the owner's name; what came of it.
+    async fn tell(&self, session: &SessionKey, command: &str) -> Result<String> {
+        let ask = self.ask(session.conversation().peer.clone(), command);
+        let reply = ask.in_session(session.clone()).principal(Principal::Owner).reply().await?;
+        Ok(reply.text)
     }
 
     /// Inputs that were given up, newest first.

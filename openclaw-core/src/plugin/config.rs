@@ -96,8 +96,52 @@ pub struct Config {
     #[cfg(feature = "server")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<crate::server::ServerEntry>,
+    /// The collector that is told of turns, completions and tool calls, without their content. It is the program that
+    /// tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub telemetry: Option<TelemetryEntry>,
     #[serde(skip)]
     source: Option<Source>,
+}
+
+/// A collector of spans that speaks OpenTelemetry's protocol over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TelemetryEntry {
+    /// Where it takes spans, as in `http://127.0.0.1:4318/v1/traces`.
+    pub endpoint: String,
+    /// Headers for it, as one with a key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, SecretRef>,
+    /// The name by which it knows this gateway; `openclaw` if it is not said.
+    #[serde(default = "openclaw")]
+    pub service: String,
+}
+
+fn openclaw() -> String {
+    "openclaw".to_owned()
+}
+
+impl TelemetryEntry {
+    /// A collector that takes spans there.
+    pub fn new(endpoint: impl Into<String>) -> Self {
+        Self { endpoint: endpoint.into(), headers: BTreeMap::new(), service: openclaw() }
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: SecretRef) -> Self {
+        self.headers.insert(name.into(), value);
+        self
+    }
+
+    /// The name by which it knows this gateway.
+    #[must_use]
+    pub fn service(mut self, name: impl Into<String>) -> Self {
+        self.service = name.into();
+        self
+    }
 }
 
 /// Who the owner is on a channel.

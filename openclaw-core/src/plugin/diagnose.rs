@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{error::Category, value::RawValue};
 
 use super::{
-    config::{Config, FallbackEntry, ModelAlias, OwnerEntry},
+    config::{Config, FallbackEntry, ModelAlias, OwnerEntry, TelemetryEntry},
     entry::PluginEntry,
     layers::{ProviderLayer, ToolLayer},
     source::Source,
@@ -124,6 +124,7 @@ impl Found<'_> {
                 "access" => self.values::<Access>(&name, part),
                 "previews" => self.values::<Preview>(&name, part),
                 "store" => self.one::<Option<PluginEntry>>(&name, part),
+                "telemetry" => self.one::<Option<TelemetryEntry>>(&name, part),
                 _ => self.other(&name, part),
             }
         }

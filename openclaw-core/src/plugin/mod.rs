@@ -37,7 +37,9 @@ mod parts;
 mod registry;
 mod source;
 
-pub use config::{Config, FallbackEntry, FallbackLink, MAX_CONFIG_BYTES, ModelAlias, OwnerEntry};
+pub use config::{
+    Config, FallbackEntry, FallbackLink, MAX_CONFIG_BYTES, ModelAlias, OwnerEntry, TelemetryEntry,
+};
 pub use entry::{NoConfig, PluginEntry};
 pub use layers::{
     BudgetEntry, CapEntry, LimitEntry, ProviderLayer, RetryEntry, TimeoutEntry, ToolLayer,

@@ -19,6 +19,8 @@ use crate::{
 pub struct Limits {
     /// How many connections there are at once, of all kinds; more are closed as they come.
     pub connections: usize,
+    /// How many connections may not have said what they want; for one more the oldest is closed.
+    pub half_open: usize,
     /// How many sockets of one address may not have said who they are.
     pub unauthenticated_per_address: usize,
     /// How many sockets of all addresses may not have said who they are.
@@ -37,7 +39,7 @@ pub struct Limits {
     pub in_flight: usize,
     /// How long a connection may take nothing of what is sent to it.
     pub stalled: Duration,
-    /// How many requests by HTTP that need a scope one address may send within a minute.
+    /// How many requests by HTTP that need a scope or the token of the hooks one address may send within a minute.
     pub requests_per_minute: u32,
     /// How often within a minute one client may use one method that changes who is let in, or what is kept.
     pub changes_per_minute: u32,
@@ -47,6 +49,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4_096,
+            half_open: 512,
             unauthenticated_per_address: 32,
             unauthenticated: 512,
             handshake: Duration::from_secs(10),

@@ -93,6 +93,8 @@ pub(super) struct Connection {
     pub(super) device: Option<DeviceId>,
     pub(super) params: ConnectParams,
     pub(super) since: i64,
+    /// True if it hears only of the sessions that it named.
+    scoped: bool,
     follows: Mutex<Follows>,
     most: usize,
     queued: AtomicUsize,
@@ -113,6 +115,7 @@ impl Connection {
     ) -> Arc<Self> {
         // It is not needed any more.
         params.auth = None;
+        let scoped = params.caps.iter().any(|cap| cap == "session-scoped-events");
         let (out, waiting) = mpsc::unbounded_channel();
         Arc::new(Self {
             number: server.next(),
@@ -121,6 +124,7 @@ impl Connection {
             device,
             params,
             since: server.now().as_millis(),
+            scoped,
             follows: Mutex::default(),
             most: server.config.limits.buffered_bytes,
             queued: AtomicUsize::new(0),
@@ -145,8 +149,7 @@ impl Connection {
     /// Whether the client hears what happens in this session: it does unless it wants to hear only of
     /// those that it named.
     pub(super) fn hears(&self, session: &SessionKey) -> bool {
-        let scoped = self.params.caps.iter().any(|cap| cap == "session-scoped-events");
-        !scoped || self.follows(|follows| follows.messages.contains(session))
+        !self.scoped || self.follows(|follows| follows.messages.contains(session))
     }
 
     pub(super) fn follow(&self, session: SessionKey) -> bool {
@@ -256,7 +259,9 @@ async fn speak(
     waiting: &mut mpsc::UnboundedReceiver<Out>,
     work: &mut JoinSet<()>,
 ) -> Option<Farewell> {
+    // Made once: all connections register in the same list.
     let stopping = server.handle.hub.stopping.clone();
+    let mut stopped = std::pin::pin!(stopping.cancelled());
     let mut seq = 0_u64;
     let mut heard = Instant::now();
     let mut ticks = tokio::time::interval_at(heard + TICK_INTERVAL, TICK_INTERVAL);
@@ -268,7 +273,7 @@ async fn speak(
                 let mut closing = connection.closing.lock().unwrap_or_else(PoisonError::into_inner);
                 return closing.take();
             }
-            () = stopping.cancelled() => {
+            () = stopped.as_mut() => {
                 return Some(Farewell::new(close::RESTART, "service restart"));
             }
             out = waiting.recv() => {

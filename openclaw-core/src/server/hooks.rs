@@ -83,7 +83,8 @@ fn let_in(server: &Arc<Server>, parts: &Parts) -> Result<(), Refused> {
     let origin = Origin::of(parts, &server.config);
     server
         .authenticate_hook(&parts.headers, &origin, token)
-        .map_err(|refusal| Box::new(routes::refused(server, refusal)))
+        .map_err(|refusal| Box::new(routes::refused(server, refusal)))?;
+    routes::not_too_often(server, &origin)
 }
 
 fn key(headers: &HeaderMap, in_body: Option<String>, server: &Server) -> Result<String, Refused> {

@@ -14,11 +14,18 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::task::TaskTracker;
 
-use super::{config::ServerConfig, routes, state::Server, tailscale::is_of_tailnet};
+use super::{
+    config::ServerConfig,
+    half_open::{HalfOpen, Place},
+    patience::Patience,
+    routes,
+    state::Server,
+    tailscale::is_of_tailnet,
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     gateway::Handle,
@@ -27,6 +34,8 @@ use crate::{
 
 /// How long [`Serving::stop`] waits for what is being answered.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// How much longer than allowed a connection may take nothing of what is sent to it before it is cut.
+const WRITE_GRACE: Duration = Duration::from_secs(2);
 /// How long accepting rests when the system has no more sockets to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -105,6 +114,10 @@ pub(super) fn check_exposure(address: SocketAddr, config: &ServerConfig) -> Resu
     )))
 }
 
+/// A place among the connections; free again when nobody holds it.
+#[derive(Clone)]
+pub(super) struct Held(#[expect(dead_code, reason = "it is only held")] Arc<OwnedSemaphorePermit>);
+
 struct Doors {
     router: Router,
     server: Arc<Server>,
@@ -115,6 +128,7 @@ struct Doors {
 impl Doors {
     async fn accept(self, listener: tokio::net::TcpListener) {
         let places = Arc::new(Semaphore::new(self.server.config.limits.connections));
+        let half_open = Arc::new(HalfOpen::default());
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -131,24 +145,32 @@ impl Doors {
             };
             // Where there is no place it is closed at once, so that what waits costs nothing.
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+            let held = Held(Arc::new(place));
             let _ = stream.set_nodelay(true);
             let router = self.router.clone();
             let (cancel, limits) = (self.cancel.clone(), self.server.config.limits);
             let tls = self.server.config.tls.as_ref().map(|tls| tls.acceptor());
+            let waits = Arc::new(half_open.enter(limits.half_open));
             self.tasks.spawn(async move {
+                let said = Arc::clone(&waits);
                 let served = async {
                     match tls {
-                        None => speak(stream, peer, router, &cancel, limits).await,
+                        None => speak(stream, peer, router, &cancel, limits, said, held).await,
                         Some(tls) => {
                             let hello = tokio::time::timeout(limits.handshake, tls.accept(stream));
                             if let Ok(Ok(stream)) = hello.await {
-                                speak(stream, peer, router, &cancel, limits).await;
+                                // Beside the rest: few connections are encrypted here, and its state is large.
+                                Box::pin(speak(stream, peer, router, &cancel, limits, said, held))
+                                    .await;
                             }
                         }
                     }
                 };
-                served.await;
-                drop(place);
+                tokio::select! {
+                    biased;
+                    () = served => {}
+                    () = waits.told_to_go() => {}
+                }
             });
         }
     }
@@ -161,11 +183,15 @@ async fn speak<S>(
     router: Router,
     cancel: &Cancel,
     limits: super::Limits,
+    waits: Arc<Place>,
+    held: Held,
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let service = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        waits.over();
+        request.extensions_mut().insert(held.clone());
         request.extensions_mut().insert(ConnectInfo(peer));
         hyper::service::Service::call(&service, request)
     });
@@ -174,6 +200,8 @@ async fn speak<S>(
         .header_read_timeout(limits.handshake)
         .max_buf_size(limits.header_bytes.max(8 * 1024))
         .half_close(false);
+    // Later than who writes to a socket would say so by itself.
+    let stream = Patience::new(stream, limits.stalled + WRITE_GRACE);
     let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
     tokio::select! {

@@ -197,7 +197,7 @@ impl Metrics {
                     #[expect(clippy::cast_precision_loss, reason = "no turn has 2^52 tokens")]
                     self.tokens.get_or_create(&of).observe(count as f64);
                 }
-                let word = ended(outcome);
+                let word = outcome.word();
                 self.turns
                     .get_or_create(&vec![
                         ("gen_ai_agent_name", session.agent().to_string()),
@@ -223,22 +223,6 @@ fn model(plan: &Plan, session: &SessionKey) -> Labels {
         ("gen_ai_provider_name", agent.provider.id().to_string()),
         ("gen_ai_request_model", agent.agent.model.to_string()),
     ]
-}
-
-fn ended(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Replied => "replied",
-        Outcome::Cancelled => "cancelled",
-        Outcome::Superseded => "superseded",
-        Outcome::ModelFailed { .. } => "model_failed",
-        Outcome::TooManySteps => "too_many_steps",
-        Outcome::TooManyTokens => "too_many_tokens",
-        Outcome::TooExpensive => "too_expensive",
-        Outcome::UnknownCost => "unknown_cost",
-        Outcome::TooLong => "too_long",
-        Outcome::Loop => "loop",
-        Outcome::Poisoned => "poisoned",
-    }
 }
 
 /// `GET /metrics`.

@@ -142,14 +142,18 @@ async fn admit(
                 let why = format!("this needs the scope {scope}");
                 return Err(Box::new(body::refuse(StatusCode::FORBIDDEN, &why)));
             }
-            let most = server.config.limits.requests_per_minute;
-            if let Err(pause) = server.rates.take(Use::Http(origin.address), most) {
-                return Err(Box::new(too_many("too many requests; try later", pause)));
-            }
+            not_too_often(server, &origin)?;
             caller
         }
     };
     Ok((caller, Request::from_parts(parts, stream)))
+}
+
+/// Counts a request of who was let in.
+pub(super) fn not_too_often(server: &Server, origin: &Origin) -> Result<(), Box<Response>> {
+    let most = server.config.limits.requests_per_minute;
+    let taken = server.rates.take(Use::Http(origin.address), most);
+    taken.map_err(|pause| Box::new(too_many("too many requests; try later", pause)))
 }
 
 fn too_many(why: &str, pause: Duration) -> Response {

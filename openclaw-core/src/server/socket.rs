@@ -19,7 +19,9 @@ use super::{
     connection::{self, Connection, Farewell},
     guard,
     guard::Origin,
-    health, methods,
+    health,
+    listen::Held,
+    methods,
     state::{Place, Server},
 };
 use crate::protocol::{
@@ -41,6 +43,8 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// Opens a socket, or says that there is nothing here.
 pub(super) async fn open(server: Arc<Server>, mut request: Request) -> Response {
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
+    // A socket is a connection as long as it lasts.
+    let held = request.extensions_mut().remove::<Held>();
     let (parts, _) = request.into_parts();
     let key = parts.headers.get(header::SEC_WEBSOCKET_KEY);
     let (Some(upgrade), Some(key), true) = (upgrade, key, is_upgrade(&parts.headers)) else {
@@ -78,6 +82,7 @@ pub(super) async fn open(server: Arc<Server>, mut request: Request) -> Response 
             () = Box::pin(serving) => {}
             () = async { stopping.cancelled().await; tokio::time::sleep(2 * CLOSE_GRACE).await } => {}
         }
+        drop(held);
     });
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

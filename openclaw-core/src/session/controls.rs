@@ -1,6 +1,8 @@
 //! What people say to the gateway itself.
 
-use super::run::Run;
+use std::time::Duration;
+
+use super::{model::Compacting, run::Run};
 use crate::{
     access::Principal,
     error::Result,
@@ -36,8 +38,27 @@ impl Run<'_> {
                     None
                 }
                 Some(_) => None,
+                None if self.compacting.is_some() => {
+                    self.cancel.cancel();
+                    None
+                }
                 None => Some("There is nothing to stop.".to_owned()),
             },
+            Command::Compact => {
+                if self.session.turn().is_some() {
+                    Some("I am at work; say it again when I am done.".to_owned())
+                } else if self.compacting.is_some() {
+                    // This one is being done already, or is the next.
+                    self.defer();
+                    return Ok(());
+                } else {
+                    let (id, key, from) = (row.id, row.key.clone(), from.clone());
+                    let time = Duration::from_secs(self.agent.agent.limits.seconds);
+                    let (by, until) = (principal.clone(), self.hub.now().after(time));
+                    self.compacting = Some(Compacting { id, key, from, by, until });
+                    return Ok(());
+                }
+            }
             Command::New => {
                 if let Some(turn) = self.session.turn() {
                     if !turn.is_ending() {

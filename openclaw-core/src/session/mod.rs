@@ -12,6 +12,7 @@ mod model;
 mod remember;
 mod run;
 mod say;
+mod span;
 mod tools;
 mod waiting;
 

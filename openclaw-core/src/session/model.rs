@@ -1,31 +1,50 @@
 //! Calling the model, and making room for what it must read.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use serde_json::Value;
+use tracing::Instrument as _;
 
 use super::{
     context,
     run::{Run, sleep_until},
 };
 use crate::{
+    access::Principal,
     error::{Error, ErrorKind, Result},
     event::EventKind,
     fault::Act,
+    gateway::Hub,
+    id::{Conversation, EventKey},
     label::Label,
     message::{Content, Part},
     provider::{
-        CallContext, Completion, CompletionEvent, CompletionRequest, FinishReason, ToolCall,
+        CallContext, Completion, CompletionEvent, CompletionRequest, FinishReason, ToolCall, Usage,
     },
+    store::InputId,
+    time::Timestamp,
     turn::{Entry, Step},
 };
 
 /// How often a prompt that was too long for the model is made shorter and sent again.
 const MAX_COMPACTIONS: u32 = 3;
 
+/// Somebody's wish that what was said be summed up.
+pub(super) struct Compacting {
+    pub(super) id: InputId,
+    pub(super) key: EventKey,
+    pub(super) from: Conversation,
+    pub(super) by: Principal,
+    /// When it has taken too long.
+    pub(super) until: Timestamp,
+}
+
 /// How a model call ended.
-enum Called {
-    Done(Result<Completion>),
+enum Called<T = Completion> {
+    Done(Result<T>),
     /// The turn is to end: what the model was writing is not wanted.
     Stopped,
 }
@@ -86,33 +105,92 @@ impl Run<'_> {
             return Ok(false);
         };
         let context::Cut { dropped, kept } = cut;
+        let (summary, usage) = match self.sum_up(dropped).await? {
+            Called::Stopped => return Ok(false),
+            Called::Done(Ok(summed)) => summed,
+            // Without a summary the conversation can still go on, and the log keeps what was said.
+            Called::Done(Err(error)) => {
+                tracing::warn!(session = %self.key, error = ?error, "no summary could be made");
+                let text = "(Earlier messages were left out for lack of room.)".to_owned();
+                (text, Usage::default())
+            }
+        };
+        self.compacted(dropped, kept, &summary, usage)?;
+        Ok(true)
+    }
+
+    /// Asks the model for a summary of the first `dropped` messages.
+    async fn sum_up(&mut self, dropped: usize) -> Result<Called<(String, Usage)>> {
         // What goes is in the memory first.
         if self.plan.memory.is_some() {
             self.flush().await?;
             self.remember().await;
         }
         let summing = context::summary_request(&self.session, &self.agent, dropped, &self.files)?;
+        Ok(match self.complete(&summing, false).await? {
+            Called::Stopped => Called::Stopped,
+            Called::Done(Ok(summed)) if !summed.text.trim().is_empty() => {
+                Called::Done(Ok((summed.text, summed.usage)))
+            }
+            Called::Done(Ok(_)) => {
+                Called::Done(Err(Error::new(ErrorKind::InvalidData, "the summary was empty")))
+            }
+            Called::Done(Err(error)) => Called::Done(Err(error)),
+        })
+    }
+
+    fn compacted(
+        &mut self,
+        dropped: usize,
+        kept: Vec<usize>,
+        text: &str,
+        usage: Usage,
+    ) -> Result<()> {
         let history = self.session.history().iter().take(dropped);
         let label = history.fold(Label::neutral(), |all, message| all.join(&message.label()));
-        let (text, usage) = match self.complete(&summing, false).await? {
-            Called::Stopped => return Ok(false),
-            Called::Done(Ok(completion)) if !completion.text.trim().is_empty() => {
-                (completion.text, completion.usage)
-            }
-            // Without a summary the conversation can still go on, and the log keeps what was said.
-            Called::Done(other) => {
-                let why = other.err().map_or("it was empty".to_owned(), |e| e.to_string());
-                tracing::warn!(session = %self.key, why, "no summary could be made");
-                (
-                    "(Earlier messages were left out for lack of room.)".to_owned(),
-                    crate::provider::Usage::default(),
-                )
-            }
-        };
         let content = Content::text(format!("Summary of the conversation until here:\n{text}"));
         let summary = Part { content, label };
-        self.record(Entry::Compacted { dropped, kept, summary, usage })?;
-        Ok(true)
+        self.record(Entry::Compacted { dropped, kept, summary, usage })
+    }
+
+    /// Sums up because somebody asked for it, and says what came of it. Nothing is lost if that fails.
+    pub(super) async fn compact_now(&mut self) -> Result<()> {
+        self.afresh()?;
+        let told = match self.try_compacting().await? {
+            Ok(dropped) => format!("{dropped} messages are summed up in one."),
+            Err(why) => why,
+        };
+        let Some(Compacting { id, key, from, .. }) = self.compacting.take() else { return Ok(()) };
+        self.answer_control(&key, &told);
+        self.say(&from, &Hub::control_key(self.key, id), vec![Content::text(told)]);
+        self.consume(id);
+        self.flush().await
+    }
+
+    /// How many messages were summed up, or why none were.
+    async fn try_compacting(&mut self) -> Result<std::result::Result<usize, String>> {
+        self.read_files().await;
+        let request = context::request(&self.session, &self.agent, &self.files, &[]);
+        // All but what was said last.
+        let Some(cut) = context::to_drop(&self.session, &request, 0) else {
+            return Ok(Err("There is nothing to sum up.".to_owned()));
+        };
+        let history = self.session.id().cloned();
+        let (summary, usage) = match self.sum_up(cut.dropped).await? {
+            Called::Done(Ok(summed)) => summed,
+            Called::Done(Err(error)) => {
+                tracing::warn!(session = %self.key, error = ?error, "no summary could be made");
+                return Ok(Err(format!("No summary could be made: {}.", error.public_text())));
+            }
+            Called::Stopped => {
+                return Ok(Err("Nothing is summed up: that was stopped.".to_owned()));
+            }
+        };
+        if self.session.id() != history.as_ref() {
+            return Ok(Err("Another conversation has begun meanwhile.".to_owned()));
+        }
+        self.compacted(cut.dropped, cut.kept, &summary, usage)?;
+        Ok(Ok(cut.dropped))
     }
 
     /// Makes a completion, watching for what ends the turn.
@@ -121,7 +199,8 @@ impl Run<'_> {
         let mut cx = CallContext::new().with_cancel(self.cancel.child());
         cx.session = self.session.id().map(|id| id.as_str().into());
         cx.agent = Some(self.key.agent().clone());
-        cx.principal = self.session.turn().map(|turn| turn.principal().clone());
+        let by = self.compacting.as_ref().map(|compacting| compacting.by.clone());
+        cx.principal = self.session.turn().map(|turn| turn.principal().clone()).or(by);
         let (hub, key, turn) = (self.hub, self.key, self.session.turn().map(|turn| turn.id()));
         let preview = self.preview().filter(|_| shown);
         let grown = Arc::new(Mutex::new(String::new()));
@@ -134,12 +213,14 @@ impl Run<'_> {
                 }
             }
         };
+        let span = self.span();
         let completion = self.hub.faults.around(Act::CallModel, async {
             let stream = provider.stream(&cx, request).await?;
             Completion::collect(stream, tap).await
         });
+        let completion = completion.instrument(span);
         tokio::pin!(completion);
-        let interval = preview.map_or(std::time::Duration::MAX, |preview| preview.interval());
+        let interval = preview.map_or(Duration::MAX, |preview| preview.interval());
         let mut next_preview = tokio::time::Instant::now().checked_add(interval);
         loop {
             let time = self.time_left();
@@ -175,7 +256,7 @@ impl Run<'_> {
     }
 
     fn is_ending(&self) -> bool {
-        self.session.turn().is_some_and(|turn| turn.is_ending())
+        self.session.turn().map_or_else(|| self.cancel.is_cancelled(), |turn| turn.is_ending())
     }
 
     /// Whether the model is not to be called any more: a summary may have used up what a turn may use.

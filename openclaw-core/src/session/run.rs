@@ -15,6 +15,8 @@ use super::{
     Input,
     commit::Pending,
     media::Files,
+    model::Compacting,
+    span::TurnSpan,
     tools::ToolEnd,
     waiting::{Waiting, put},
 };
@@ -88,6 +90,8 @@ pub(super) struct Run<'a> {
     dirty: bool,
     /// Set when a control waits for the open turn to end.
     deferred: bool,
+    /// What is to be summed up before anything else begins.
+    pub(super) compacting: Option<Compacting>,
     /// Set when there was more in the inbox than is read at once.
     more: bool,
     /// True until there is a trace of the crash that this run comes after.
@@ -98,6 +102,7 @@ pub(super) struct Run<'a> {
     pub(super) files: Files,
     /// What of the memory is shown in a turn.
     pub(super) shown: Option<super::remember::Shown>,
+    pub(super) span: TurnSpan,
     /// Held while this is the one turn that may be what crashes the process.
     pub(super) alone: Option<OwnedMutexGuard<()>>,
 }
@@ -131,11 +136,13 @@ pub(crate) async fn run(
         looked_to: InputId::default(),
         dirty: true,
         deferred: false,
+        compacting: None,
         more: false,
         recovering: began == Began::AfterCrash,
         typing_until: None,
         files: Files::default(),
         shown: None,
+        span: TurnSpan::default(),
         alone: None,
     };
     if began == Began::AfterFailure && run.session.turn().is_some() {
@@ -207,6 +214,10 @@ impl Run<'_> {
             self.look().await?;
             match self.session.step() {
                 Step::Idle => {
+                    if self.compacting.is_some() {
+                        self.compact_now().await?;
+                        continue;
+                    }
                     if std::mem::take(&mut self.deferred) {
                         self.woken();
                         continue;
@@ -355,12 +366,18 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Begins the next turn, if something waits for one.
-    fn begin_next(&mut self) -> Result<bool> {
-        // A turn keeps the plan that it begins with.
+    /// Takes the present plan, and forgets that something was to stop.
+    pub(super) fn afresh(&mut self) -> Result<()> {
         self.plan = self.hub.plan();
         self.agent = self.plan.agent_of(self.key)?;
         self.cancel = self.hub.stopping.child();
+        Ok(())
+    }
+
+    /// Begins the next turn, if something waits for one.
+    fn begin_next(&mut self) -> Result<bool> {
+        // A turn keeps the plan that it begins with.
+        self.afresh()?;
         self.open()?;
         // What starts no turn by itself goes into the history with the next one.
         let passive_only = self.waiting.iter().all(Waiting::is_passive);
@@ -402,6 +419,8 @@ impl Run<'_> {
             attributes,
             format,
         })?;
+        // It begins here.
+        let _ = self.span();
         let keys = self.session.turn().map(|turn| turn.keys().to_vec()).unwrap_or_default();
         self.emit(EventKind::TurnStarted { keys });
         Ok(true)
@@ -513,17 +532,22 @@ impl Run<'_> {
 
     /// How long the open turn may still take.
     pub(super) fn time_left(&self) -> Duration {
-        match self.session.turn() {
+        match (self.session.turn(), &self.compacting) {
             // A turn that is ending only waits for its calls, and those have deadlines of their own.
-            Some(turn) if !turn.is_ending() => turn.deadline().since(self.hub.now()),
+            (Some(turn), _) if !turn.is_ending() => turn.deadline().since(self.hub.now()),
+            (None, Some(compacting)) => compacting.until.since(self.hub.now()),
             _ => Duration::from_secs(3600),
         }
     }
 
     pub(super) fn time_out(&mut self) -> Result<()> {
-        if self.session.turn().is_some_and(|turn| !turn.is_ending()) {
-            self.cancel.cancel();
-            self.record(Entry::TimedOut)?;
+        match self.session.turn() {
+            Some(turn) if turn.is_ending() => {}
+            Some(_) => {
+                self.cancel.cancel();
+                self.record(Entry::TimedOut)?;
+            }
+            None => self.cancel.cancel(),
         }
         Ok(())
     }
@@ -566,6 +590,7 @@ impl Run<'_> {
         }
         self.recovering = false;
         self.flush().await?;
+        self.end_span(&outcome, &usage);
         let ended = EventKind::TurnEnded { outcome: outcome.clone(), reply: reply.clone(), usage };
         // First: whoever hears that the turn is over has all of its events.
         self.hub.emit(self.key, Some(id), ended);

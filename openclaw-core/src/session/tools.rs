@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use super::{approvals::Ask, media::keep_all, run::Run};
 use crate::{
@@ -382,13 +383,15 @@ impl Run<'_> {
         let (tool, id, faults) = (Arc::clone(&plan.tool), call.id, self.hub.faults.clone());
         let timeout = plan.spec.timeout.unwrap_or(DEFAULT_TOOL_TIMEOUT);
         let blobs = self.hub.blobs.clone();
-        self.running.spawn(async move {
+        let made = async move {
             let mut result = attend(tool, cx, timeout, faults.clone()).await;
             if let Ended::Answered(Ok(output)) = &mut result {
                 keep_all(blobs.as_deref(), &faults, output.all_content()).await;
             }
             ToolEnd::with(id, result, memory.as_ref())
-        });
+        };
+        let span = self.span();
+        self.running.spawn(made.instrument(span));
         Ok(())
     }
 }
@@ -406,7 +409,8 @@ pub(crate) async fn call_tool(
 /// and given time to end before it is aborted.
 async fn attend(tool: Arc<dyn Tool>, cx: ToolContext, timeout: Duration, faults: Faults) -> Ended {
     let cancel: Cancel = cx.cancel().clone();
-    let mut task = AbortOnDropHandle::new(tokio::spawn(call_tool(tool, cx, faults)));
+    let mut task =
+        AbortOnDropHandle::new(tokio::spawn(call_tool(tool, cx, faults).in_current_span()));
     let timed_out = tokio::select! {
         biased;
         joined = &mut task => return answer(joined),

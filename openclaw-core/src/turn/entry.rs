@@ -278,6 +278,23 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// A word for figures and spans.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Replied => "replied",
+            Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
+            Self::ModelFailed { .. } => "model_failed",
+            Self::TooManySteps => "too_many_steps",
+            Self::TooManyTokens => "too_many_tokens",
+            Self::TooExpensive => "too_expensive",
+            Self::UnknownCost => "unknown_cost",
+            Self::TooLong => "too_long",
+            Self::Loop => "loop",
+            Self::Poisoned => "poisoned",
+        }
+    }
+
     /// What the user is told when there is no reply to send.
     pub fn notice(&self) -> Option<String> {
         Some(match self {

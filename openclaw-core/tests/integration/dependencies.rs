@@ -74,8 +74,12 @@ fn the_turn_knows_no_runtime_and_no_store_but_the_shape_of_its_rows() {
 fn core_holds_no_client_and_no_database() {
     // `testing` brings hyper, for fake services; `server` axum and TLS.
     for (features, banned) in [
-        ([].as_slice(), ["hyper", "hyper-util", "axum", "rustls", "ed25519-dalek"].as_slice()),
-        (&["--features", "testing"], &["axum", "rustls", "tokio-websockets"]),
+        (
+            [].as_slice(),
+            ["hyper", "hyper-util", "axum", "rustls", "ed25519-dalek", "opentelemetry"].as_slice(),
+        ),
+        (&["--features", "testing"], &["axum", "rustls", "tokio-websockets", "opentelemetry"]),
+        (&["--features", "opentelemetry"], &["hyper", "reqwest", "rustls", "tonic"]),
         (&["--all-features"], &["reqwest", "rusqlite", "native-tls", "openclaw-memory"]),
     ] {
         let tree = tree("openclaw-core", features);

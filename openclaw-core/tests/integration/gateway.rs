@@ -5,6 +5,7 @@ mod approvals;
 mod asks;
 mod bad_input;
 mod channels;
+mod compacting;
 mod conversation;
 mod delivery;
 mod events;

@@ -20,4 +20,5 @@ mod sandbox_suite;
 mod server;
 mod simulation;
 mod store_suite;
+mod telemetry;
 mod tool_suite;

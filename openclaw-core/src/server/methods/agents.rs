@@ -40,7 +40,11 @@ impl OfAgent {
 
 pub(super) fn list(request: Request<'_>) -> Answer {
     let _: Empty = request.parse()?;
-    let plan = request.server.handle.hub.plan();
+    answer(&all(&request.server.handle.hub.plan()))
+}
+
+/// The agents that there are, and which one answers whoever names none.
+pub(super) fn all(plan: &Plan) -> Value {
     let agents: Vec<Value> = plan
         .agents
         .iter()
@@ -53,12 +57,12 @@ pub(super) fn list(request: Request<'_>) -> Answer {
             one
         })
         .collect();
-    answer(&json!({
+    json!({
         "defaultId": plan.default_agent,
         "mainKey": keys::MAIN,
         "scope": "per-sender",
         "agents": agents,
-    }))
+    })
 }
 
 fn model_of(agent: &Agent) -> Option<&str> {

@@ -1,9 +1,10 @@
 //! Answering what agents ask leave for.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{Later, Request, agents::Empty, answer};
 use crate::{
@@ -13,6 +14,11 @@ use crate::{
     protocol::{Code, Scope, WireError},
     server::{connection::Event, events, keys, state::Server},
 };
+
+/// The longest that an answer is waited for.
+const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
+/// How often it is looked whether an ask was answered elsewhere.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -152,7 +158,47 @@ async fn settle(server: &Server, params: &Resolve, allow: bool) -> Result<Approv
     let payload = json!({
         "id": params.id, "decision": params.decision, "resolvedBy": "client", "ts": server.now(),
     });
+    server.decisions.keep(&params.id, allow);
     let event = Event::new("exec.approval.resolved", &payload);
     server.tell_some(&event, |one| one.caller.may(Scope::Approvals));
     Ok(one)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Wait {
+    id: String,
+    timeout_ms: Option<u64>,
+}
+
+/// `exec.approval.waitDecision`: waits until an ask is answered. No decision: not in this time, or the ask
+/// was answered elsewhere or is over.
+pub(super) fn wait(request: Request<'_>) -> Result<Later, WireError> {
+    let params: Wait = request.parse()?;
+    let server = Arc::clone(request.server);
+    Ok(Box::pin(async move {
+        let time = params.timeout_ms.map_or(MAX_WAIT, Duration::from_millis).min(MAX_WAIT);
+        let until = Instant::now() + time;
+        let id = params.id.as_str();
+        if server.decisions.of(id).is_none() && !is_open(&server, id).await? {
+            return Err(unknown());
+        }
+        loop {
+            let answered = server.decisions.answered();
+            let decision = server.decisions.of(id);
+            let over = Instant::now() >= until || !is_open(&server, id).await?;
+            if decision.is_some() || over {
+                // It may have been answered while it was looked for.
+                let decision = decision.or_else(|| server.decisions.of(id));
+                let word = decision.map(|allow| if allow { "allow-once" } else { "deny" });
+                return answer(&json!({ "id": id, "decision": word }));
+            }
+            let next = (Instant::now() + LOOK_EVERY).min(until);
+            let _ = tokio::time::timeout_at(next, answered).await;
+        }
+    }))
+}
+
+async fn is_open(server: &Server, id: &str) -> Result<bool, WireError> {
+    Ok(open(server).await?.iter().any(|one| one.ask.approval.as_str() == id))
 }

@@ -3,8 +3,11 @@
 mod agents;
 mod approvals;
 pub(super) mod channels;
+mod compact;
 mod devices;
 mod files;
+mod history;
+mod labels;
 mod messages;
 pub(super) mod runs;
 mod sessions;
@@ -169,10 +172,11 @@ static METHODS: &[Method] = &[
     now("channels.status", READ, channels::status),
     later("channels.stop", ADMIN, channels::stop).changing(),
     later("chat.abort", WRITE, runs::chat_abort),
-    later("chat.history", READ, sessions::history),
+    later("chat.history", READ, history::history),
     later("chat.inject", ADMIN, messages::inject),
-    now("chat.metadata", READ, sessions::metadata),
+    now("chat.metadata", READ, history::metadata),
     later("chat.send", WRITE, runs::chat_send),
+    later("chat.startup", READ, history::startup),
     now("commands.list", READ, agents::commands),
     now("config.get", READ, setup::config),
     now("config.schema", READ, setup::schema),
@@ -186,6 +190,7 @@ static METHODS: &[Method] = &[
     later("exec.approval.get", APPROVALS, approvals::get),
     later("exec.approval.list", APPROVALS, approvals::list),
     later("exec.approval.resolve", APPROVALS, approvals::resolve),
+    later("exec.approval.waitDecision", APPROVALS, approvals::wait),
     now("gateway.identity.get", READ, devices::gateway),
     now("health", READ, status::health),
     now("logs.tail", READ, setup::logs),
@@ -199,6 +204,7 @@ static METHODS: &[Method] = &[
     later("node.pair.remove", PAIRING, devices::remove_node).changing(),
     later("send", WRITE, channels::send),
     later("sessions.abort", WRITE, runs::sessions_abort),
+    later("sessions.compact", ADMIN, compact::compact).changing(),
     now("sessions.create", WRITE, sessions::create),
     later("sessions.delete", ADMIN, sessions::delete).changing(),
     later("sessions.describe", READ, sessions::describe),
@@ -206,6 +212,7 @@ static METHODS: &[Method] = &[
     later("sessions.list", READ, sessions::list),
     now("sessions.messages.subscribe", READ, runs::follow),
     now("sessions.messages.unsubscribe", READ, runs::unfollow),
+    later("sessions.patch", WRITE, labels::patch).changing(),
     later("sessions.preview", READ, sessions::preview),
     later("sessions.reset", ADMIN, sessions::reset).changing(),
     later("sessions.resolve", READ, sessions::resolve),
@@ -217,6 +224,7 @@ static METHODS: &[Method] = &[
     now("tools.catalog", READ, agents::catalog),
     now("tools.effective", READ, agents::effective),
     later("tools.invoke", WRITE, tools::invoke),
+    later("usage.cost", READ, usage::cost),
 ];
 
 /// The events that there are.

@@ -139,7 +139,8 @@ async fn answer(
     };
     if asked.stream {
         let with_usage = asked.stream_options.is_some_and(|options| options.include_usage);
-        return Ok(told::tell(pieces, Chunks { form, with_usage, calls: 0 }));
+        let chunks = Chunks { form, with_usage, calls: 0 };
+        return Ok(told::tell(pieces, chunks, server.config.limits.stalled));
     }
     let whole = told::whole(pieces).await?;
     Ok(body::json(StatusCode::OK, &form.whole(&whole)))

@@ -146,7 +146,7 @@ async fn answer(
         previous: asked.previous_response_id,
     };
     if asked.stream {
-        return Ok(told::tell(pieces, Events::new(form)));
+        return Ok(told::tell(pieces, Events::new(form), server.config.limits.stalled));
     }
     let whole = told::whole(pieces).await?;
     Ok(body::json(StatusCode::OK, &form.whole(&whole)))

@@ -1,6 +1,6 @@
 //! Telling an answer bit by bit, as server-sent events.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
@@ -8,9 +8,11 @@ use futures_util::{StreamExt as _, stream};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use super::{Failure, Piece, Pieces, body};
 use crate::provider::{FinishReason, ToolCall, Usage};
+use crate::server::patience::not_read;
 
 /// After how long without a word a comment says that more will come.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -27,24 +29,23 @@ pub(super) trait Telling: Send + 'static {
     fn failed(&mut self, failure: &Failure) -> String;
 }
 
-/// Tells an answer as it comes.
-pub(super) fn tell(pieces: Pieces, telling: impl Telling) -> Response {
-    let begun = stream::unfold(Some((pieces, telling, false)), |state| async {
-        let (mut pieces, mut telling, begun) = state?;
-        if !begun {
-            let text = telling.begin();
-            return Some((text, Some((pieces, telling, true))));
+/// How many bits of an answer wait for a client.
+const MAX_WAITING: usize = 16;
+
+/// Tells an answer as it comes. A client that takes nothing of it for `patience` does not hear the rest, and what is
+/// left of the answer is not waited for.
+pub(super) fn tell(pieces: Pieces, telling: impl Telling, patience: Duration) -> Response {
+    let (to, bits) = mpsc::channel(MAX_WAITING);
+    // In a task of its own: what is not read holds neither the answer nor what makes it.
+    tokio::spawn(pump(pieces, telling, to, patience));
+    let bytes = stream::unfold(Some(bits), |bits| async {
+        let mut bits = bits?;
+        match bits.recv().await {
+            Some(Bit::Text(text)) => Some((Ok(Bytes::from(text)), Some(bits))),
+            Some(Bit::Last(text)) => Some((Ok(Bytes::from(text)), None)),
+            None => Some((Err(not_read()), None)),
         }
-        let next = tokio::time::timeout(KEEP_ALIVE, pieces.next()).await;
-        Some(match next {
-            Err(_) => (": more will come\n\n".to_owned(), Some((pieces, telling, true))),
-            Ok(Some(Ok(Piece::End { reason, usage }))) => (telling.end(&reason, &usage), None),
-            Ok(Some(Ok(piece))) => (telling.piece(piece), Some((pieces, telling, true))),
-            Ok(Some(Err(failure))) => (telling.failed(&failure), None),
-            Ok(None) => (telling.failed(&lost()), None),
-        })
     });
-    let bytes = begun.map(|text| Ok::<_, Infallible>(Bytes::from(text)));
     let mut response = Response::new(Body::from_stream(bytes));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -53,6 +54,41 @@ pub(super) fn tell(pieces: Pieces, telling: impl Telling) -> Response {
     // Proxies that gather what is small would hold it back.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
+}
+
+/// A bit of an answer, as it is sent.
+enum Bit {
+    Text(String),
+    Last(String),
+}
+
+async fn pump(
+    mut pieces: Pieces,
+    mut telling: impl Telling,
+    to: mpsc::Sender<Bit>,
+    patience: Duration,
+) {
+    let mut bit = Bit::Text(telling.begin());
+    loop {
+        let is_last = matches!(bit, Bit::Last(_));
+        let sent = tokio::time::timeout(patience, to.send(bit)).await;
+        if is_last || !matches!(sent, Ok(Ok(()))) {
+            return;
+        }
+        let next = tokio::select! {
+            biased;
+            // Nobody reads any more.
+            () = to.closed() => return,
+            next = tokio::time::timeout(KEEP_ALIVE, pieces.next()) => next,
+        };
+        bit = match next {
+            Err(_) => Bit::Text(": more will come\n\n".to_owned()),
+            Ok(Some(Ok(Piece::End { reason, usage }))) => Bit::Last(telling.end(&reason, &usage)),
+            Ok(Some(Ok(piece))) => Bit::Text(telling.piece(piece)),
+            Ok(Some(Err(failure))) => Bit::Last(telling.failed(&failure)),
+            Ok(None) => Bit::Last(telling.failed(&lost())),
+        };
+    }
 }
 
 fn lost() -> Failure {

@@ -1,7 +1,7 @@
 //! Who gets in, by which credential, and for what: the whole table.
 
 use openclaw_core::{
-    Gateway,
+    Error, ErrorKind, Gateway,
     protocol::{Scope, Scopes},
     server::{Auth, Lockout, ServerConfig, methods, serve},
     store::InMemory,
@@ -139,6 +139,24 @@ async fn every_method_asks_for_what_its_entry_says() {
     }
 }
 
+/// Each method, of a socket that has not said who it is, and of one that said it wrongly.
+#[tokio::test]
+async fn no_method_is_for_somebody_unknown() {
+    let mut rule = Lockout::default();
+    rule.attempts = u32::MAX;
+    let doors = Doors::open(ServerConfig::token(TOKEN).lockout(rule)).await;
+    for method in methods() {
+        let mut nobody = doors.socket().await;
+        let answer = nobody.request(method.name, json!({})).await;
+        assert_eq!(answer["ok"], false, "{}: {answer}", method.name);
+        let closed = nobody.closed().await;
+        assert_eq!(closed.reason, "invalid handshake: first request must be connect");
+        let mut guesser = doors.socket().await;
+        assert_eq!(guess(&mut guesser).await, "AUTH_TOKEN_MISMATCH");
+        assert_eq!(guesser.closed().await.code, 1008);
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_keeps_asking_for_what_it_may_not_is_parted_from() {
     let doors = Doors::open(ServerConfig::token(TOKEN)).await;
@@ -200,10 +218,17 @@ async fn h25_those_who_guess_are_locked_out_also_after_a_restart() {
 }
 
 #[tokio::test]
-async fn h24_no_secret_is_in_the_store_in_answers_or_in_debug_texts() {
+async fn h24_no_secret_is_in_the_store_in_answers_in_the_log_or_in_debug_texts() {
     use openclaw_core::{protocol::DeviceKey, store::RecordStore as _};
+    let log = Log::default();
+    let written = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
+    let writer = log.clone();
+    let written = written.with_writer(move || writer.clone()).finish();
+    let logged = tracing::subscriber::set_default(written);
     let store = InMemory::new();
-    let model = Scripted::from_fn(|_| Ok(Step::text("x")));
+    // Something to log.
+    let away = || Step::error(Error::new(ErrorKind::Unavailable, "the model is away"));
+    let model = Scripted::from_fn(move |_| Ok(away()));
     let gateway =
         Gateway::builder().provider(model).store(store.clone()).ephemeral().start().await.unwrap();
     let config = ServerConfig::token(TOKEN).key(DeviceKey::from_seed(&[7; 32]));
@@ -229,7 +254,32 @@ async fn h24_no_secret_is_in_the_store_in_answers_or_in_debug_texts() {
         }
     }
     assert!(!store.records("device", "", None, 1).await.unwrap().is_empty());
-    drop(key);
+    let guess = format!("Authorization: Bearer {TOKEN}x");
+    let path = "/tools/invoke";
+    let refused = super::http_client::post_with(doors.address(), path, &[&guess], &json!({})).await;
+    assert!(refused.status == 401 && !format!("{refused:?}").contains(TOKEN), "{refused:?}");
+    let said = json!({"sessionKey": "main", "message": "hello", "idempotencyKey": "k"});
+    client.request("chat.send", said).await;
+    client.request("agent.wait", json!({ "runId": "k" })).await;
+    drop((key, logged));
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("the model is away"), "{log}");
+    assert!(!log.contains(&token) && !log.contains(TOKEN), "{log}");
+}
+
+/// All that is logged.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(unix)]

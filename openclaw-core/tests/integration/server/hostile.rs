@@ -269,6 +269,53 @@ async fn more_connections_than_there_are_places_are_closed_at_once() {
 }
 
 #[tokio::test]
+async fn the_oldest_of_too_many_that_say_nothing_is_closed() {
+    let mut limits = Limits::default();
+    limits.half_open = 4;
+    // Longer than this test may take.
+    limits.handshake = Duration::from_secs(600);
+    let doors = Doors::open(ServerConfig::token(TOKEN).limits(limits)).await;
+    let mut open = Vec::new();
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(doors.address()).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n").await.unwrap();
+        open.push(stream);
+    }
+    for stream in &mut open[..96] {
+        let mut byte = [0];
+        assert!(matches!(stream.read(&mut byte).await, Ok(0) | Err(_)));
+    }
+    // Who says what they want is answered, and those that did are no longer counted.
+    for _ in 0..8 {
+        assert_eq!(doors.status("GET", "/health", &[]).await, 200);
+    }
+    let mut client = doors.client(&["operator.read"]).await;
+    for _ in 0..8 {
+        open.push(TcpStream::connect(doors.address()).await.unwrap());
+    }
+    assert_eq!(client.request("health", json!({})).await["ok"], true);
+}
+
+#[tokio::test]
+async fn a_socket_is_a_connection_as_long_as_it_lasts() {
+    let mut limits = Limits::default();
+    limits.connections = 2;
+    let doors = Doors::open(ServerConfig::token(TOKEN).limits(limits)).await;
+    let first = doors.client(&["operator.read"]).await;
+    let second = doors.client(&["operator.read"]).await;
+    let mut third = TcpStream::connect(doors.address()).await.unwrap();
+    let mut byte = [0];
+    assert!(matches!(third.read(&mut byte).await, Ok(0) | Err(_)));
+    drop(first);
+    let mut status = 0;
+    while status != 200 {
+        tokio::task::yield_now().await;
+        status = doors.status("GET", "/health", &[]).await;
+    }
+    drop(second);
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_read_is_parted_from_and_holds_up_nobody() {
     let mut limits = Limits::default();
     limits.buffered_bytes = 4 * 1024 * 1024;

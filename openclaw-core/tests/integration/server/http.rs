@@ -1,11 +1,11 @@
 //! Requests by HTTP, and what is checked before an upgrade.
 
-use openclaw_core::server::{Access, ServerConfig, http_routes};
+use openclaw_core::server::{Access, Lockout, ServerConfig, http_routes};
 
 use super::kit::{Doors, TOKEN};
 
 fn config() -> ServerConfig {
-    ServerConfig::token(TOKEN)
+    ServerConfig::token(TOKEN).hooks("canary-hooks-5b1d")
 }
 
 #[tokio::test]
@@ -27,13 +27,24 @@ async fn says_without_a_credential_that_it_lives_and_nothing_more() {
 async fn every_route_asks_for_what_its_entry_says() {
     const PUBLIC: [&str; 6] = ["/health", "/healthz", "/ready", "/readyz", "/startup", "/startupz"];
     const OWN: [&str; 3] = ["/hooks/agent", "/hooks/wake", "/webhooks/{channel}/{account}"];
-    let doors = Doors::open(config()).await;
+    let mut rule = Lockout::default();
+    rule.attempts = u32::MAX;
+    let doors = Doors::open(config().lockout(rule)).await;
     let wrong = "Authorization: Bearer wrong";
     for route in http_routes() {
         let method = if route.method == "*" { "POST" } else { route.method };
         match route.access {
             Access::Public => assert!(PUBLIC.contains(&route.path), "{route:?} is public"),
-            Access::Own => assert!(OWN.contains(&route.path), "{route:?} has its own credential"),
+            Access::Own => {
+                assert!(OWN.contains(&route.path), "{route:?} has its own credential");
+                // Neither none, nor a wrong one, nor that of clients.
+                let right = format!("Authorization: Bearer {TOKEN}");
+                for header in [None, Some(wrong), Some(right.as_str())] {
+                    let headers: Vec<&str> = header.into_iter().collect();
+                    let status = doors.status(method, route.path, &headers).await;
+                    assert!(matches!(status, 401 | 404), "{route:?} with {header:?} -> {status}");
+                }
+            }
             Access::Scope(_) => {
                 let right = format!("Authorization: Bearer {TOKEN}");
                 let low = [right.as_str(), "x-openclaw-scopes: operator.talk.secrets"];

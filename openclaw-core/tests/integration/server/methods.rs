@@ -2,7 +2,7 @@
 
 use openclaw_core::{
     Gateway,
-    provider::ChatMessage,
+    provider::{ChatMessage, Usage},
     server::{LogTail, ServerConfig, Setup, serve},
     testing::{Loopback, Scripted, Step},
 };
@@ -170,5 +170,141 @@ async fn files_come_with_messages() {
     ] {
         let refused = client.request("chat.send", said("bad", bad.clone())).await;
         assert_eq!(refused["error"]["code"], "INVALID_REQUEST", "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_conversation_is_called_by_a_name_until_it_is_deleted() {
+    let doors = Doors::open(ServerConfig::token(TOKEN)).await;
+    let mut client = doors.client(ADMIN).await;
+    let said = json!({"sessionKey": "main", "message": "hello", "idempotencyKey": "k"});
+    client.request("chat.send", said).await;
+    client.request("agent.wait", json!({ "runId": "k" })).await;
+    let name = async |client: &mut super::kit::Client| {
+        let list = client.request("sessions.list", json!({})).await;
+        list["payload"]["sessions"][0]["label"].clone()
+    };
+    let named = client.request("sessions.patch", json!({"key": "main", "label": "Shop"})).await;
+    assert_eq!(named["payload"]["entry"]["label"], "Shop", "{named}");
+    assert_eq!(name(&mut client).await, "Shop");
+    let same = client.request("sessions.patch", json!({ "key": "main" })).await;
+    assert_eq!(same["payload"]["entry"]["label"], "Shop");
+    let described = client.request("sessions.describe", json!({ "key": "main" })).await;
+    assert_eq!(described["payload"]["session"]["label"], "Shop");
+    for bad in [json!({"key": "main", "label": " "}), json!({"key": "main", "model": "x"})] {
+        assert_eq!(client.request("sessions.patch", bad.clone()).await["ok"], false, "{bad}");
+    }
+    let none = json!({ "key": "main", "label": null });
+    assert!(client.request("sessions.patch", none).await["payload"]["entry"]["label"].is_null());
+    client.request("sessions.patch", json!({"key": "main", "label": "Shop"})).await;
+    client.request("sessions.delete", json!({ "key": "main" })).await;
+    assert!(name(&mut client).await.is_null());
+}
+
+#[tokio::test]
+async fn whoever_waits_for_an_answer_to_an_ask_gets_it() {
+    use openclaw_core::{
+        agent::Agent,
+        policy::Permission,
+        tool::{ToolSpec, tool_fn},
+    };
+    #[derive(serde::Deserialize, schemars::JsonSchema)]
+    struct To {
+        #[expect(dead_code, reason = "the policy asks because of it")]
+        to: String,
+    }
+    let model =
+        Scripted::steps([Step::new().call("pay", json!({"to": "eve"})), Step::text("Paid.")]);
+    let pay = tool_fn(ToolSpec::new("pay", "Pays"), async |_, _: To| Ok("paid"));
+    let agent = Agent::new("main").permission("pay", Permission::Ask);
+    let builder = Gateway::builder().provider(model).tool(pay).agent(agent);
+    let gateway = builder.ephemeral().start().await.unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let serving = serve(listener, gateway.handle(), ServerConfig::token(TOKEN)).await.unwrap();
+    let doors = Doors { gateway, serving };
+    let mut client = doors.client(ADMIN).await;
+    let hook = json!({"sessionKey": "main", "message": "pay", "idempotencyKey": "k"});
+    client.begin("chat.send", hook).await;
+    let asked = client.event("exec.approval.requested").await;
+    let id = asked["payload"]["id"].clone();
+    let wait = json!({ "id": id, "timeoutMs": 0 });
+    assert!(
+        client.request("exec.approval.waitDecision", wait).await["payload"]["decision"].is_null()
+    );
+    let mut waiter = doors.client(ADMIN).await;
+    let waiting = waiter.begin("exec.approval.waitDecision", json!({ "id": id })).await;
+    let answer = json!({ "id": id, "decision": "allow-once" });
+    assert_eq!(client.request("exec.approval.resolve", answer).await["ok"], true);
+    loop {
+        let frame = waiter.frame().await.unwrap();
+        if frame["id"] == waiting {
+            assert_eq!(frame["payload"]["decision"], "allow-once", "{frame}");
+            break;
+        }
+    }
+    let gone = client.request("exec.approval.waitDecision", json!({ "id": "nothing" })).await;
+    assert_eq!(gone["error"]["code"], "APPROVAL_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_session_is_summed_up_and_its_cost_told() {
+    let model = Scripted::from_fn(|request| {
+        let sums_up = format!("{request:?}").contains("Sum up the conversation");
+        let mut usage = Usage::new(100, 20);
+        // Summing up has no known price.
+        usage.cost_micro_usd = (!sums_up).then_some(1_500_000);
+        Ok(Step::text(if sums_up { "Ada has a boat." } else { "I see." }).usage(usage))
+    });
+    let doors = Doors::with(model, ServerConfig::token(TOKEN)).await;
+    let mut client = doors.client(ADMIN).await;
+    let compact = async |client: &mut super::kit::Client| {
+        client.request("sessions.compact", json!({"key": "main"})).await["payload"].clone()
+    };
+    let nothing = compact(&mut client).await;
+    assert_eq!((&nothing["ok"], &nothing["compacted"]), (&json!(true), &json!(false)));
+    for (key, text) in [("a", "I am Ada."), ("b", "I have a boat.")] {
+        let said = json!({"sessionKey": "main", "message": text, "idempotencyKey": key});
+        client.request("chat.send", said).await;
+        client.request("agent.wait", json!({ "runId": key })).await;
+    }
+    assert_eq!(compact(&mut client).await["compacted"], true);
+    let again = compact(&mut client).await;
+    assert_eq!(again["compacted"], false);
+    assert_eq!(again["reason"], "There is nothing to sum up.");
+
+    let startup = client.request("chat.startup", json!({"sessionKey": "main"})).await;
+    let history = client.request("chat.history", json!({"sessionKey": "main"})).await;
+    let (startup, history) = (&startup["payload"], &history["payload"]);
+    assert_eq!(startup["messages"], history["messages"]);
+    // People are shown all that was said.
+    assert_eq!(startup["messages"][0]["content"][0]["text"], "I am Ada.");
+    assert_eq!(startup["agentsList"]["defaultId"], "main");
+    assert_eq!(startup["metadata"]["sessionKey"], "agent:main:main");
+    assert_eq!(history["agentsList"], json!(null));
+
+    let cost = client.request("usage.cost", json!({"days": 2})).await["payload"].clone();
+    assert_eq!(cost["days"], 2);
+    let expected = json!({
+        "input": 300, "output": 60, "cacheRead": 0, "cacheWrite": 0, "totalTokens": 360,
+        "totalCost": 3.0, "missingCostEntries": 1,
+    });
+    assert_eq!(cost["totals"], expected);
+    let days: u64 = cost["daily"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|day| day["totalTokens"].as_u64().unwrap())
+        .sum();
+    assert_eq!(days, 360);
+    for none in [json!({"startDate": "2020-01-01", "endDate": "2020-12-31"})] {
+        let cost = client.request("usage.cost", none).await["payload"].clone();
+        assert_eq!((&cost["daily"], &cost["totals"]["totalTokens"]), (&json!([]), &json!(0)));
+    }
+    for wrong in [
+        json!({"days": 0}),
+        json!({"startDate": "2020-13-01", "endDate": "2020-12-31"}),
+        json!({"range": "7d"}),
+    ] {
+        assert_eq!(client.request("usage.cost", wrong).await["ok"], false);
     }
 }

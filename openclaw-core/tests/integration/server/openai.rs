@@ -453,3 +453,39 @@ async fn text_is_no_way_around_scopes_here_either() {
         assert_eq!(post_with(doors.address(), CHAT, &low, &asked).await.status, 403, "{text}");
     }
 }
+
+/// A client that asks for a stream and reads none of it holds neither its place nor the turn.
+#[tokio::test]
+async fn a_stream_that_nobody_reads_is_given_up() {
+    let mut limits = openclaw_core::server::Limits::default();
+    limits.connections = 1;
+    limits.stalled = std::time::Duration::from_millis(50);
+    // More than any buffer on the way takes; and it never ends by itself.
+    let endless = || (0..64).fold(Step::new(), |step, _| step.say("x".repeat(1024 * 1024))).stall();
+    let model = Scripted::from_fn(move |_| Ok(endless()));
+    let doors = Doors::with(model.clone(), config().limits(limits)).await;
+    let mut asked = hello();
+    asked["stream"] = json!(true);
+    let body = asked.to_string();
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        doors.address(),
+        body.len()
+    );
+    let mut deaf = tokio::net::TcpStream::connect(doors.address()).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut deaf, head.as_bytes()).await.unwrap();
+    while model.open_streams() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // Its place is free again, though it is still there.
+    let mut status = 0;
+    while status != 200 {
+        tokio::task::yield_now().await;
+        status = doors.status("GET", "/health", &[]).await;
+    }
+    while model.open_streams() != 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(deaf);
+}

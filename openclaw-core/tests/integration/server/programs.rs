@@ -204,6 +204,23 @@ async fn an_address_that_asks_too_often_waits() {
     assert_eq!(late.status, 429);
     assert!(late.head.to_ascii_lowercase().contains("retry-after: "), "{late:?}");
     assert_eq!(doors.status("GET", "/health", &[]).await, 200);
+
+    let hooked = Doors::open(config().limits(limits)).await;
+    let hooks = format!("Authorization: Bearer {HOOKS}");
+    let report = async |path: &str, text: &serde_json::Value| {
+        post_with(hooked.address(), path, &[&hooks], text).await
+    };
+    let (message, text) = (json!({"message": "x"}), json!({"text": "x"}));
+    for _ in 0..2 {
+        assert_eq!(report("/hooks/agent", &message).await.status, 202);
+    }
+    assert_eq!(report("/hooks/wake", &text).await.status, 200);
+    for (path, body) in [("/hooks/wake", &text), ("/hooks/agent", &message)] {
+        let late = report(path, body).await;
+        assert_eq!(late.status, 429, "{late:?}");
+        assert!(late.head.to_ascii_lowercase().contains("retry-after: "), "{late:?}");
+    }
+
     let mut client = doors.client(&["operator.admin"]).await;
     let reset = json!({ "key": "main" });
     for _ in 0..2 {

@@ -50,6 +50,8 @@ const METHODS: &[Of] = &[
     of!("chat.metadata", Some("ChatMetadataParams"), None, {}),
     of!("chat.send", Some("ChatSendParams"), None,
         {"sessionKey": "main", "message": "hi", "idempotencyKey": "k2"}),
+    // Clients send what they send for the history.
+    of!("chat.startup", Some("ChatHistoryParams"), None, {"sessionKey": "main", "limit": 10}),
     of!("commands.list", Some("CommandsListParams"), Some("CommandsListResult"), {}),
     of!("config.get", Some("ConfigGetParams"), None, {}),
     of!("config.schema", Some("ConfigSchemaParams"), Some("ConfigSchemaResponse"), {}),
@@ -66,6 +68,7 @@ const METHODS: &[Of] = &[
     of!("exec.approval.list", None, None, {}),
     of!("exec.approval.resolve", Some("ExecApprovalResolveParams"), None,
         {"id": "abcdefg", "decision": "deny"}),
+    of!("exec.approval.waitDecision", None, None, {"id": "abcdefg"}),
     of!("gateway.identity.get", None, None, {}),
     of!("health", None, None, {}),
     of!("logs.tail", Some("LogsTailParams"), Some("LogsTailResult"), {"limit": 10}),
@@ -81,6 +84,7 @@ const METHODS: &[Of] = &[
     of!("node.pair.remove", Some("NodePairRemoveParams"), None, {"nodeId": "x"}),
     of!("send", Some("SendParams"), None, {"to": "x", "message": "hi", "idempotencyKey": "k3"}),
     of!("sessions.abort", Some("SessionsAbortParams"), None, {"key": "main"}),
+    of!("sessions.compact", Some("SessionsCompactParams"), None, {"key": "other"}),
     of!("sessions.create", Some("SessionsCreateParams"), Some("SessionsCreateResult"), {}),
     of!("sessions.delete", Some("SessionsDeleteParams"), None, {"key": "other"}),
     of!("sessions.describe", Some("SessionsDescribeParams"), None, {"key": "main"}),
@@ -88,6 +92,7 @@ const METHODS: &[Of] = &[
     of!("sessions.list", Some("SessionsListParams"), None, {"limit": 5}),
     of!("sessions.messages.subscribe", Some("SessionsMessagesSubscribeParams"), None, {"key": "main"}),
     of!("sessions.messages.unsubscribe", Some("SessionsMessagesUnsubscribeParams"), None, {"key": "main"}),
+    of!("sessions.patch", Some("SessionsPatchParams"), None, {"key": "main", "label": "shop"}),
     of!("sessions.preview", Some("SessionsPreviewParams"), None, {"keys": ["main"]}),
     of!("sessions.reset", Some("SessionsResetParams"), None, {"key": "main"}),
     of!("sessions.resolve", Some("SessionsResolveParams"), Some("SessionsResolveResult"), {"key": "main"}),
@@ -101,6 +106,7 @@ const METHODS: &[Of] = &[
     of!("tools.effective", Some("ToolsEffectiveParams"), Some("ToolsEffectiveResult"),
         {"sessionKey": "main"}),
     of!("tools.invoke", Some("ToolsInvokeParams"), Some("ToolsInvokeResult"), {"name": "nothing"}),
+    of!("usage.cost", None, None, {"days": 7}),
 ];
 
 const DEVICE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
