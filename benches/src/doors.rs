@@ -1,11 +1,10 @@
 //! The gateway's doors under load: a gateway as a process of its own, its clients in this one.
 //!
-//! Run with `cargo run --release -p openclaw-benches --bin doors`. Beside each figure stands that of an
-//! echo over the same WebSockets library with nothing behind it, from the same run.
+//! Run with `cargo run --release -p openclaw-benches --bin doors`. Beside each figure stands that of a server over the
+//! same WebSockets library with nothing behind it, from the same run: it sends back what it hears, or says the same to all.
 
 use std::{
     process::Stdio,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,6 +16,7 @@ use openclaw_benches::{
 };
 use openclaw_core::{
     Gateway, ProviderId,
+    bytes::Bytes,
     provider::{
         CallContext, CompletionEvent, CompletionRequest, CompletionStream, FinishReason, ModelInfo,
         Provider, Usage,
@@ -36,7 +36,12 @@ const SOCKETS: usize = 1_000;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Says 2,000 characters at once.
+/// What an agent says, so that its events have about 2 kB.
+const SAID: usize = 850;
+/// How long after that the turn ends.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Says it at once, and ends later.
 struct Talker(ProviderId);
 
 #[async_trait]
@@ -54,11 +59,12 @@ impl Provider for Talker {
         _: &CallContext,
         _: &CompletionRequest,
     ) -> openclaw_core::Result<CompletionStream> {
-        let events = [
-            CompletionEvent::Text { text: "x".repeat(2_000) },
-            CompletionEvent::Finish { reason: FinishReason::Stop, usage: Usage::default() },
-        ];
-        Ok(CompletionStream::new(stream::iter(events.map(Ok))))
+        let said = stream::iter([Ok(CompletionEvent::Text { text: "x".repeat(SAID) })]);
+        let end = stream::once(async {
+            tokio::time::sleep(PAUSE).await;
+            Ok(CompletionEvent::Finish { reason: FinishReason::Stop, usage: Usage::default() })
+        });
+        Ok(CompletionStream::new(said.chain(end.boxed())))
     }
 }
 
@@ -67,6 +73,7 @@ async fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("gateway") => return gateway().await,
         Some("echo") => return echo().await,
+        Some("crier") => return crier().await,
         _ => {}
     }
     let (_echo, echo) = spawn("echo").await?;
@@ -106,7 +113,38 @@ async fn main() -> Result<()> {
     let each = (rss_mb(&process)? - before) * 1024.0 / SOCKETS as f64;
     println!("resident, idle gateway                {idle:.1} MB");
     println!("resident, each of {SOCKETS} idle sockets   {each:.1} KB");
-    println!("a 2 kB event to {SOCKETS} sockets         {}", fan_out(&address, sockets).await?);
+    let is_it = |text: &str| {
+        text.starts_with(r#"{"type":"event","event":"chat""#) && text.contains(r#""delta""#)
+    };
+    let speaker = connect(&address).await?;
+    let heard = fan_out(sockets, is_it, speaker, async |speaker, round| {
+        let key = format!("fan-{round}");
+        let params = json!({"sessionKey": "fan", "message": "say it", "idempotencyKey": key});
+        let said = json!({"type": "req", "id": key, "method": "agent", "params": params});
+        speaker.send(Message::text(said.to_string())).await?;
+        loop {
+            let message = speaker.next().await.ok_or("it hung up")??;
+            let frame: Value = from_str(message.as_text().unwrap_or("{}"))?;
+            let status = frame.pointer("/payload/status").and_then(Value::as_str);
+            if frame.get("id").and_then(Value::as_str) == Some(&key) && status == Some("ok") {
+                return Ok(());
+            }
+        }
+    });
+    println!("two 2 kB events to {SOCKETS} sockets      {}", heard.await?);
+    let (_crier, crier) = spawn("crier").await?;
+    let mut sockets = Vec::with_capacity(SOCKETS);
+    for _ in 0..SOCKETS {
+        sockets.push(dial(&crier).await?);
+    }
+    let speaker = dial(&crier).await?;
+    let heard = fan_out(
+        sockets,
+        |_| true,
+        speaker,
+        async |speaker, _| Ok(speaker.send(Message::text("say it")).await?),
+    );
+    println!("  crier: one 2 kB text                {}", heard.await?);
 
     let before = rss_mb(&process)?;
     let mut open = Vec::new();
@@ -171,6 +209,38 @@ async fn echo() -> Result<()> {
             while let Some(Ok(message)) = socket.next().await {
                 if message.is_text() && socket.send(message).await.is_err() {
                     return;
+                }
+            }
+        });
+    }
+}
+
+/// Says the same 2 kB to all sockets, each time that one of them says something.
+async fn crier() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}", listener.local_addr()?);
+    let (cry, _) = tokio::sync::broadcast::channel::<Bytes>(16);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let (cry, mut cries) = (cry.clone(), cry.subscribe());
+        tokio::spawn(async move {
+            let Ok((_, mut socket)) = ServerBuilder::new().accept(stream).await else { return };
+            loop {
+                tokio::select! {
+                    cried = cries.recv() => {
+                        let Ok(cried) = cried else { return };
+                        if socket.send(Message::text(cried)).await.is_err() {
+                            return;
+                        }
+                    }
+                    heard = socket.next() => {
+                        if !matches!(heard, Some(Ok(_))) {
+                            return;
+                        }
+                        // Whoever hears it has a socket.
+                        let _ = cry.send("x".repeat(2_000).into());
+                    }
                 }
             }
         });
@@ -251,54 +321,40 @@ async fn rate(address: &str, greeted: bool, text: &'static str) -> Result<f64> {
     Ok(f64::from(all) / began.elapsed().as_secs_f64())
 }
 
-/// How long after the first socket each hears of what an agent said, ten times.
-async fn fan_out(address: &str, sockets: Vec<Socket>) -> Result<Times> {
+/// How long after the first socket each hears of what was said, ten times.
+async fn fan_out(
+    sockets: Vec<Socket>,
+    is_it: fn(&str) -> bool,
+    mut speaker: Socket,
+    say: impl AsyncFn(&mut Socket, usize) -> Result<()>,
+) -> Result<Times> {
     const ROUNDS: usize = 10;
-    let heard = Arc::new(tokio::sync::Mutex::new(vec![Vec::new(); ROUNDS]));
     let mut tasks = Vec::new();
     for mut socket in sockets {
-        let heard = Arc::clone(&heard);
         tasks.push(tokio::spawn(async move {
             let mut mine = Vec::with_capacity(ROUNDS);
             while mine.len() < ROUNDS {
                 let message = socket.next().await.ok_or("it hung up")??;
-                let text = message.as_text().unwrap_or_default();
-                if text.starts_with(r#"{"type":"event","event":"chat""#)
-                    && text.contains(r#""final""#)
-                {
+                if message.as_text().is_some_and(is_it) {
                     mine.push(Instant::now());
                 }
             }
-            let mut heard = heard.lock().await;
-            for (round, at) in heard.iter_mut().zip(mine) {
-                round.push(at);
-            }
-            Result::Ok(socket)
+            Result::Ok((socket, mine))
         }));
     }
-    let mut speaker = connect(address).await?;
     for round in 0..ROUNDS {
-        let key = format!("fan-{round}");
-        let params = json!({"sessionKey": "fan", "message": "say it", "idempotencyKey": key});
-        let said =
-            json!({"type": "req", "id": key, "method": "agent", "params": params}).to_string();
-        speaker.send(Message::text(said)).await?;
-        loop {
-            let message = speaker.next().await.ok_or("it hung up")??;
-            let frame: Value = from_str(message.as_text().unwrap_or("{}"))?;
-            let status = frame.pointer("/payload/status").and_then(Value::as_str);
-            if frame.get("id").and_then(Value::as_str) == Some(&key) && status == Some("ok") {
-                break;
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        say(&mut speaker, round).await?;
+        tokio::time::sleep(PAUSE).await;
     }
+    let mut heard: Vec<Vec<Instant>> = vec![Vec::new(); ROUNDS];
     let mut kept = Vec::new();
     for task in tasks {
-        kept.push(task.await??);
+        let (socket, mine) = task.await??;
+        kept.push(socket);
+        heard.iter_mut().zip(mine).for_each(|(round, at)| round.push(at));
     }
     let mut times = Times::default();
-    for round in heard.lock().await.iter() {
+    for round in &heard {
         let Some(first) = round.iter().min() else { continue };
         round.iter().for_each(|at| times.add(at.duration_since(*first)));
     }

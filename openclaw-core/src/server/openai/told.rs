@@ -11,8 +11,10 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{Failure, Piece, Pieces, body};
-use crate::provider::{FinishReason, ToolCall, Usage};
-use crate::server::patience::not_read;
+use crate::{
+    provider::{FinishReason, ToolCall, Usage},
+    server::patience::not_read,
+};
 
 /// After how long without a word a comment says that more will come.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);

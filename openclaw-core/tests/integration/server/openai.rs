@@ -461,7 +461,7 @@ async fn a_stream_that_nobody_reads_is_given_up() {
     limits.connections = 1;
     limits.stalled = std::time::Duration::from_millis(50);
     // More than any buffer on the way takes; and it never ends by itself.
-    let endless = || (0..64).fold(Step::new(), |step, _| step.say("x".repeat(1024 * 1024))).stall();
+    let endless = || (0..24).fold(Step::new(), |step, _| step.say("x".repeat(1024 * 1024))).stall();
     let model = Scripted::from_fn(move |_| Ok(endless()));
     let doors = Doors::with(model.clone(), config().limits(limits)).await;
     let mut asked = hello();
