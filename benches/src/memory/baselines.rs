@@ -97,7 +97,7 @@ pub(crate) fn sqlite_vec(
         file.flush()?;
     }
     let dimensions = queries.first().map_or(0, Vec::len).to_string();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/memory/sqlite_vec.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/memory/neighbours.py");
     let output = Command::new(python)
         .arg(script)
         .arg(folder)

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p openclaw-benches --bin memory -- 10000 100000`
 //!
-//! Each number is a size. `sqlite-vec` is compared if `OPENCLAW_BENCH_PYTHON` names a Python that has it.
+//! Each number is a size, `writers` many who write at once; without any, these and 10000 and 100000. `sqlite-vec` is compared if `OPENCLAW_BENCH_PYTHON` names a Python that has it.
 
 mod baselines;
 mod corpus;
@@ -31,20 +31,33 @@ use openclaw_memory::{
 
 use corpus::Corpus;
 
+/// Of very many memories fewer, as those who look at every vector take a second for a few.
 const QUESTIONS: usize = 500;
+const QUESTIONS_OF_VERY_MANY: usize = 100;
+const VERY_MANY: usize = 200_000;
+/// Of how many a filter leaves, at which the search by meaning is to be exact.
+const FEW: usize = 10_000;
 const WRITERS: usize = 16;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let sizes: Vec<usize> =
-        std::env::args().skip(1).map(|size| size.parse()).collect::<std::result::Result<_, _>>()?;
-    let sizes = if sizes.is_empty() { vec![10_000, 100_000] } else { sizes };
-    let folder = tempfile::tempdir()?;
-    println!("fdatasync of one page        {}", figures::syncs(folder.path(), 200)?);
-    writers(&folder.path().join("writers.db")).await?;
-    for size in sizes {
+    let mut asked: Vec<String> = std::env::args().skip(1).collect();
+    if asked.is_empty() {
+        asked = ["writers", "10000", "100000"].map(str::to_owned).to_vec();
+    }
+    for one in asked {
         let folder = tempfile::tempdir()?;
-        size_of(folder.path(), size).await?;
+        match one.as_str() {
+            "writers" => {
+                println!("fdatasync of one page        {}", figures::syncs(folder.path(), 200)?);
+                writers(&folder.path().join("writers.db")).await?;
+            }
+            size => {
+                let size =
+                    size.parse().map_err(|_| format!("{size:?}: expected a size or writers"))?;
+                size_of(folder.path(), size).await?;
+            }
+        }
     }
     Ok(())
 }
@@ -53,14 +66,18 @@ fn scope() -> Scope {
     Scope::agent("main")
 }
 
+/// When the memory of this number was told.
+fn at(n: usize) -> Timestamp {
+    Timestamp(i64::try_from(n).unwrap_or(i64::MAX) * 1_000)
+}
+
 fn fact(n: usize, text: String) -> Fact {
-    let at = Timestamp(i64::try_from(n).unwrap_or(i64::MAX) * 1_000);
     // One in eight is private, so that a filter has something to leave out.
     let mut label = Label::user("owner");
     if n.is_multiple_of(8) {
         label.confidentiality = Confidentiality::Secret;
     }
-    Fact::new(format!("{n:08}"), text, label, at)
+    Fact::new(format!("{n:08}"), text, label, at(n))
 }
 
 /// The built-in embedder, sure of every text: so that meaning alone counts where it is to be measured alone.
@@ -160,7 +177,8 @@ async fn size_of(folder: &Path, size: usize) -> Result<()> {
     store.close().await?;
     drop(memory);
 
-    let questions: Vec<String> = (0..QUESTIONS)
+    let count = if size > VERY_MANY { QUESTIONS_OF_VERY_MANY } else { QUESTIONS };
+    let questions: Vec<String> = (0..count)
         .map(|_| {
             let text = corpus.pick(size);
             let text = texts.get(text).cloned().unwrap_or_default();
@@ -219,20 +237,16 @@ async fn vectors(folder: &Path, path: &Path, texts: &[String], questions: &[Stri
     let all: Vec<Vec<f32>> = texts.iter().map(|text| embedder.encode(text).vector).collect();
     let asked: Vec<Vec<f32>> =
         questions.iter().map(|question| embedder.encode(question).vector).collect();
-    let mut times = Times::default();
-    let mut exact = Vec::new();
-    for query in &asked {
-        let began = Instant::now();
-        exact.push(baselines::brute_force(&all, query));
-        times.add(began.elapsed());
-    }
-    println!("  every vector compared, f32 {times}");
+    let exact = Exact::new(&all, &asked);
+    println!("  every vector compared, f32 {}", exact.times);
     if let Some(line) = baselines::sqlite_vec(folder, &all, &asked)? {
         println!("  sqlite-vec, f32            {line}");
     }
-    let exact = Exact { all: &all, asked: &asked, found: &exact };
     let (store, memory) = open(path, 1.0).await?;
     exact.compare("recall by meaning alone   ", &memory, questions).await?;
+    let few = all.get(..FEW.min(all.len())).unwrap_or_default();
+    let exact_of_few = Exact::new(few, &asked);
+    exact_of_few.compare("  of 10,000 by a filter   ", &memory, questions).await?;
     store.close().await?;
     drop(memory);
     #[cfg(feature = "hnsw")]
@@ -269,21 +283,34 @@ async fn graph(path: &Path, size: usize, exact: &Exact<'_>, questions: &[String]
     Ok(())
 }
 
-/// What every vector compared finds.
+/// What every vector compared finds, and how long that takes. The vectors are those of the first so many memories.
 struct Exact<'a> {
     all: &'a [Vec<f32>],
     asked: &'a [Vec<f32>],
-    found: &'a [Vec<(usize, f32)>],
+    found: Vec<Vec<(usize, f32)>>,
+    times: Times,
 }
 
-impl Exact<'_> {
+impl<'a> Exact<'a> {
+    fn new(all: &'a [Vec<f32>], asked: &'a [Vec<f32>]) -> Self {
+        let mut times = Times::default();
+        let mut found = Vec::with_capacity(asked.len());
+        for query in asked {
+            let began = Instant::now();
+            found.push(baselines::brute_force(all, query));
+            times.add(began.elapsed());
+        }
+        Self { all, asked, found, times }
+    }
+
     /// How long a memory takes, and how much of it it finds.
     async fn compare(&self, name: &str, memory: &SqliteMemory, questions: &[String]) -> Result<()> {
         let mut times = Times::default();
         let (mut hits, mut wanted) = (0, 0);
-        for ((question, query), exact) in questions.iter().zip(self.asked).zip(self.found) {
+        for ((question, query), exact) in questions.iter().zip(self.asked).zip(&self.found) {
+            let refined = Query::new(question.as_str(), 10).until(at(self.all.len()));
             let began = Instant::now();
-            let found = memory.recall(&scope(), &Query::new(question.as_str(), 10)).await?;
+            let found = memory.recall(&scope(), &refined).await?;
             times.add(began.elapsed());
             // Others may be as close as the tenth.
             let least = exact.last().map_or(0.0, |(_, close)| *close) - 1e-6;

@@ -9,7 +9,7 @@ use openclaw_core::{
 use super::{
     Collection, Part, Question, World,
     english::{ATTRIBUTES, Attribute},
-    languages::{LANGUAGES, Language},
+    languages::{Language, languages},
     people::{EVENTS, NAMES, TALK, TIES},
     random::Random,
 };
@@ -84,8 +84,8 @@ impl Maker {
         self.attributes();
         self.events();
         self.paraphrases();
-        for language in &LANGUAGES {
-            self.language(language);
+        for language in languages() {
+            self.language(&language);
         }
         for _ in 0..TALKED {
             let (talk, person) = (*self.random.one(&TALK), *self.random.one(&self.people));
@@ -226,7 +226,7 @@ impl Maker {
         }
     }
 
-    fn language(&mut self, language: &'static Language) {
+    fn language(&mut self, language: &Language) {
         let names = language.names.iter().flat_map(|n| language.topics.iter().map(move |t| (n, t)));
         let mut pairs: Vec<_> = names.collect();
         self.random.shuffle(&mut pairs);

@@ -60,6 +60,12 @@ impl Bits {
         self.0.get(place).copied().unwrap_or_default()
     }
 
+    /// Puts other numbers behind those below `from`, a multiple of 64.
+    pub(crate) fn append(&mut self, from: Doc, other: &Self) {
+        self.0.resize((from / 64) as usize, 0);
+        self.0.extend_from_slice(&other.0);
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.0.capacity() * 8
     }

@@ -11,7 +11,7 @@ use std::sync::{
 
 use hnsw_rs::prelude::{Distance, Hnsw};
 
-use super::{Bits, Coarse, Doc, Scan, VectorIndex as _, scan::close_bytes};
+use super::{Bits, Coarse, Doc, Scan, VectorIndex as _, coarse::close_bytes};
 
 /// Neighbours of a point in a layer.
 const NEIGHBOURS: usize = 24;

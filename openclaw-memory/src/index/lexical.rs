@@ -9,7 +9,10 @@ use std::{
     hash::{BuildHasherDefault, Hasher},
 };
 
-use super::{Bits, Doc};
+use super::{
+    Bits, Doc,
+    block::{Block, Loading},
+};
 use crate::words::Term;
 
 /// How soon another occurrence of a word says little more.
@@ -18,6 +21,43 @@ const K1: f32 = 1.2;
 const B: f32 = 0.6;
 /// Postings beside the block at which a new block is made, if they are more than an eighth of it.
 const BESIDE: usize = 65_536;
+
+/// Of texts of fewer words what their length counts is worked out once a search.
+const SHORT: usize = 256;
+/// When a query's words have one of so many rows or more, all rows are looked at.
+const ANY_FROM: usize = 16;
+
+/// The best of what is added to it.
+struct Best {
+    count: usize,
+    /// What has no more is not among them.
+    least: f32,
+    found: Vec<(Doc, f32)>,
+}
+
+impl Best {
+    fn add(&mut self, doc: Doc, score: f32) {
+        self.found.push((doc, score));
+        if self.found.len() >= 4 * self.count.max(16) {
+            self.cut();
+            self.least = self.found.last().map_or(0.0, |(_, score)| score.next_down());
+        }
+    }
+
+    fn cut(&mut self) {
+        let best_first = |a: &(Doc, f32), b: &(Doc, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        if self.found.len() > self.count && self.count > 0 {
+            self.found.select_nth_unstable_by(self.count - 1, best_first);
+            self.found.truncate(self.count);
+        }
+        self.found.sort_unstable_by(best_first);
+    }
+
+    fn sorted(mut self) -> Vec<(Doc, f32)> {
+        self.cut();
+        self.found
+    }
+}
 
 /// Terms are hashes already.
 #[derive(Default)]
@@ -42,31 +82,6 @@ impl Hasher for AsItIs {
 
 type ByTerm<T> = HashMap<Term, T, BuildHasherDefault<AsItIs>>;
 
-/// The block.
-#[derive(Default)]
-struct Block {
-    /// In order.
-    terms: Vec<Term>,
-    /// Where each term's rows begin; one more than terms.
-    begins: Vec<u32>,
-    docs: Vec<Doc>,
-    counts: Vec<u8>,
-}
-
-impl Block {
-    fn rows(&self, term: Term) -> impl Iterator<Item = (Doc, u8)> + '_ {
-        let range = self.terms.binary_search(&term).ok().and_then(|place| {
-            let begin = *self.begins.get(place)? as usize;
-            let end = *self.begins.get(place + 1)? as usize;
-            Some(begin..end)
-        });
-        let range = range.unwrap_or(0..0);
-        let docs = self.docs.get(range.clone()).unwrap_or_default();
-        let counts = self.counts.get(range).unwrap_or_default();
-        docs.iter().copied().zip(counts.iter().copied())
-    }
-}
-
 /// The words of a scope's rows.
 #[derive(Default)]
 pub(crate) struct Lexical {
@@ -84,7 +99,9 @@ pub(crate) struct Lexical {
 #[derive(Default)]
 pub(crate) struct Scratch {
     scores: Vec<f32>,
+    /// The rows that have scores; after a search that found very many, any row may have one.
     touched: Vec<Doc>,
+    any: bool,
     whole: f32,
 }
 
@@ -94,76 +111,14 @@ impl Scratch {
         self.scores.get(doc as usize).copied().unwrap_or_default()
     }
 
+    /// How many bytes it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.scores.capacity() * 4 + self.touched.capacity() * 4
+    }
+
     /// What a row of mean length would have had in the last search that has each of its words once.
     pub(crate) fn whole(&self) -> f32 {
         self.whole
-    }
-}
-
-/// Rows that are to be put into a block: each term with its rows, in any order of terms.
-#[derive(Default)]
-pub(crate) struct Loading {
-    ids: ByTerm<u32>,
-    counts: Vec<u32>,
-    /// The term's number, the row, the count.
-    postings: Vec<(u32, Doc, u8)>,
-    lengths: Vec<(Doc, u16)>,
-}
-
-impl Loading {
-    /// For about so many postings.
-    pub(crate) fn with_capacity(rows: usize) -> Self {
-        Self {
-            postings: Vec::with_capacity(rows * 12),
-            lengths: Vec::with_capacity(rows),
-            ..Self::default()
-        }
-    }
-
-    pub(crate) fn posting(&mut self, doc: Doc, term: Term, count: u8) {
-        let next = u32::try_from(self.counts.len()).unwrap_or(u32::MAX);
-        let id = *self.ids.entry(term).or_insert(next);
-        if id == next {
-            self.counts.push(0);
-        }
-        if let Some(count) = self.counts.get_mut(id as usize) {
-            *count += 1;
-        }
-        self.postings.push((id, doc, count));
-    }
-
-    pub(crate) fn row(&mut self, doc: Doc, length: u16) {
-        self.lengths.push((doc, length));
-    }
-
-    fn block(self) -> Block {
-        let mut terms: Vec<(Term, u32)> = self.ids.into_iter().collect();
-        terms.sort_unstable();
-        let mut begins = Vec::with_capacity(terms.len() + 1);
-        let mut next = vec![0_u32; self.counts.len()];
-        let mut sum = 0;
-        for (_, id) in &terms {
-            begins.push(sum);
-            if let (Some(next), Some(count)) =
-                (next.get_mut(*id as usize), self.counts.get(*id as usize))
-            {
-                *next = sum;
-                sum += count;
-            }
-        }
-        begins.push(sum);
-        let mut docs = vec![0; self.postings.len()];
-        let mut counts = vec![0; self.postings.len()];
-        for (id, doc, count) in self.postings {
-            let Some(place) = next.get_mut(id as usize) else { continue };
-            if let (Some(d), Some(c)) =
-                (docs.get_mut(*place as usize), counts.get_mut(*place as usize))
-            {
-                (*d, *c) = (doc, count);
-            }
-            *place += 1;
-        }
-        Block { terms: terms.into_iter().map(|(term, _)| term).collect(), begins, docs, counts }
     }
 }
 
@@ -262,7 +217,6 @@ impl Lexical {
     }
 
     /// The best `count` rows of `among` for a query, best first; each row's score is then in `scratch`.
-    #[expect(clippy::cast_precision_loss, reason = "counts of rows and words")]
     pub(crate) fn search(
         &self,
         query: &[(Term, f32)],
@@ -270,6 +224,41 @@ impl Lexical {
         count: usize,
         scratch: &mut Scratch,
     ) -> Vec<(Doc, f32)> {
+        self.score(query, scratch);
+        let scores = &scratch.scores;
+        let score = |doc: Doc| scores.get(doc as usize).copied().unwrap_or_default();
+        let mut best = Best { count, least: 0.0, found: Vec::new() };
+        if scratch.any {
+            for (place, scores) in scores.chunks(64).enumerate() {
+                let mut word = among.word(place) & self.there.word(place);
+                let from = place * 64;
+                while word != 0 {
+                    let bit = word.trailing_zeros() as usize;
+                    word &= word - 1;
+                    if let Some(score) = scores.get(bit)
+                        && *score > best.least
+                        && let Ok(doc) = Doc::try_from(from + bit)
+                    {
+                        best.add(doc, *score);
+                    }
+                }
+            }
+        } else {
+            for doc in &scratch.touched {
+                if among.has(*doc) && self.there.has(*doc) && score(*doc) > best.least {
+                    best.add(*doc, score(*doc));
+                }
+            }
+        }
+        best.sorted()
+    }
+
+    /// Adds up what rows have of a query's terms.
+    #[expect(clippy::cast_precision_loss, reason = "counts of rows and words")]
+    fn score(&self, query: &[(Term, f32)], scratch: &mut Scratch) {
+        if std::mem::take(&mut scratch.any) {
+            scratch.scores.fill(0.0);
+        }
         for doc in scratch.touched.drain(..) {
             if let Some(score) = scratch.scores.get_mut(doc as usize) {
                 *score = 0.0;
@@ -279,43 +268,38 @@ impl Lexical {
         scratch.whole = 0.0;
         let rows = self.rows as f32;
         let mean = (self.words as f32 / rows.max(1.0)).max(1.0);
+        let norm = |length: usize| K1 * (1.0 - B + B * length as f32 / mean);
+        let norms: Vec<f32> = (0..SHORT).map(norm).collect();
+        let norm = |length: u16| {
+            let length = usize::from(length);
+            norms.get(length).copied().unwrap_or_else(|| norm(length))
+        };
+        let beside = |term: Term| self.beside.get(&term).map(Vec::as_slice).unwrap_or_default();
+        let having = |term: Term| self.block.of(term).0.len() + beside(term).len();
+        // To note which rows are touched takes longer than to look at all, if they are many.
+        let sum: usize = query.iter().map(|(term, _)| having(*term)).sum();
+        scratch.any = sum > self.lengths.len() / ANY_FROM;
         for (term, weight) in query {
-            let beside = self.beside.get(term).map(Vec::as_slice).unwrap_or_default();
-            let all = || self.block.rows(*term).chain(beside.iter().copied());
-            let having = all().count() as f32;
+            let having = having(*term) as f32;
             // Never nought: a word that all have still tells a text from one without words.
             let rarity =
                 ((rows - having + 0.5).max(0.5) / (having + 0.5)).ln_1p().max(1e-4) * weight;
             scratch.whole += rarity;
-            for (doc, times) in all() {
+            let Scratch { scores, touched, any, .. } = &mut *scratch;
+            let any = *any;
+            let mut add = |doc: Doc, times: u8| {
                 let row = doc as usize;
-                let (Some(length), Some(score)) =
-                    (self.lengths.get(row), scratch.scores.get_mut(row))
-                else {
-                    continue;
-                };
-                if *score == 0.0 {
-                    scratch.touched.push(doc);
+                if let (Some(length), Some(score)) = (self.lengths.get(row), scores.get_mut(row)) {
+                    if !any && *score == 0.0 {
+                        touched.push(doc);
+                    }
+                    let times = f32::from(times);
+                    *score += rarity * times * (K1 + 1.0) / (times + norm(*length));
                 }
-                let times = f32::from(times);
-                let norm = K1 * (1.0 - B + B * f32::from(*length) / mean);
-                *score += rarity * times * (K1 + 1.0) / (times + norm);
-            }
+            };
+            self.block.rows(*term).for_each(|(doc, times)| add(doc, times));
+            beside(*term).iter().for_each(|(doc, times)| add(*doc, *times));
         }
-        let scores = &scratch.scores;
-        let mut found: Vec<(Doc, f32)> = scratch
-            .touched
-            .iter()
-            .filter(|doc| among.has(**doc) && self.there.has(**doc))
-            .filter_map(|doc| Some((*doc, *scores.get(*doc as usize)?)))
-            .collect();
-        let best_first = |a: &(Doc, f32), b: &(Doc, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-        if found.len() > count && count > 0 {
-            found.select_nth_unstable_by(count - 1, best_first);
-            found.truncate(count);
-        }
-        found.sort_unstable_by(best_first);
-        found
     }
 
     /// How many bytes it takes.
@@ -365,6 +349,17 @@ mod tests {
             loading.row(doc, terms.length);
             terms.counts.iter().for_each(|(term, count)| loading.posting(doc, *term, *count));
         }
+        let mut first = Loading::default();
+        let mut second = Loading::default();
+        for (doc, text) in (0..).zip(texts) {
+            let terms = Terms::of(text);
+            let half = if doc < 2 { &mut first } else { &mut second };
+            half.row(doc, terms.length);
+            terms.counts.iter().for_each(|(term, count)| half.posting(doc, *term, *count));
+        }
+        first.append(second);
+        let joined = Lexical::load(first);
+        assert_eq!(joined.search(&query, &all, 10, &mut scratch), before);
         let mut loaded = Lexical::load(loading);
         assert_eq!(loaded.search(&query, &all, 10, &mut scratch), before);
         for one in [&mut index, &mut loaded] {

@@ -1,6 +1,8 @@
 //! What a search looks at: derived from the rows, held in memory, a scope each.
 
 mod bits;
+mod block;
+mod coarse;
 #[cfg(feature = "hnsw")]
 mod graph;
 mod lexical;
@@ -9,11 +11,13 @@ mod scan;
 mod vectors;
 
 pub(crate) use bits::Bits;
+pub(crate) use block::Loading;
+pub(crate) use coarse::Coarse;
 #[cfg(feature = "hnsw")]
 pub(crate) use graph::Graph;
-pub(crate) use lexical::{Lexical, Loading, Scratch};
+pub(crate) use lexical::{Lexical, Scratch};
 pub(crate) use rotate::Rotation;
-pub(crate) use scan::{Coarse, Scan};
+pub(crate) use scan::Scan;
 pub(crate) use vectors::Vectors;
 
 /// A row's number within its scope.

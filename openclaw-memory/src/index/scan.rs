@@ -7,60 +7,20 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::{Bits, Doc, Rotation, VectorIndex};
+use super::{
+    Bits, Coarse, Doc, VectorIndex,
+    coarse::{cosine, parts},
+};
 
 /// Up to so many rows, all are compared by their values.
 const ALL_BY_VALUE: usize = 10_240;
 /// Of more, one of so many is compared by its values, but never fewer than [`LEAST_BY_VALUE`].
-const ONE_OF: usize = 24;
+const ONE_OF: usize = 48;
 const LEAST_BY_VALUE: usize = 2_048;
-
-/// A vector as the index has it: turned, of length 1, a scale and eight bits a value.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Coarse {
-    pub(crate) scale: f32,
-    pub(crate) values: Vec<i8>,
-}
-
-impl Coarse {
-    /// Of a vector of the rotation's length with finite values; `None` if it is not, or has no length.
-    pub(crate) fn of(vector: &[f32], rotation: &Rotation) -> Option<Self> {
-        if vector.len() != rotation.dimensions() || !vector.iter().all(|value| value.is_finite()) {
-            return None;
-        }
-        let square = |value: &f32| f64::from(*value) * f64::from(*value);
-        let length = vector.iter().map(square).sum::<f64>().sqrt();
-        if length < 1e-12 || !length.is_finite() {
-            return None;
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "a value of a vector of length 1")]
-        let mut turned: Vec<f32> =
-            vector.iter().map(|value| (f64::from(*value) / length) as f32).collect();
-        rotation.turn(&mut turned);
-        let largest = turned.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
-        let scale = largest / 127.0;
-        #[expect(clippy::cast_possible_truncation, reason = "from -127 to 127")]
-        let values = turned.iter().map(|value| (value / scale).round() as i8).collect();
-        Some(Self { scale, values })
-    }
-
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(4 + self.values.len());
-        bytes.extend(self.scale.to_le_bytes());
-        bytes.extend(self.values.iter().map(|value| value.cast_unsigned()));
-        bytes
-    }
-
-    /// Reads back what [`to_bytes`](Self::to_bytes) wrote for a vector of this length.
-    pub(crate) fn read(bytes: &[u8], dimensions: usize) -> Option<Self> {
-        let (scale, values) = bytes.split_first_chunk::<4>()?;
-        let scale = f32::from_le_bytes(*scale);
-        if values.len() != dimensions || !scale.is_finite() || scale <= 0.0 {
-            return None;
-        }
-        Some(Self { scale, values: values.iter().map(|value| value.cast_signed()).collect() })
-    }
-}
+/// How close by sign those are that are compared by value is estimated by one of so many blocks of 64 rows.
+const SAMPLED: usize = 8;
+/// Rows that are fetched from memory at once.
+const AT_ONCE: usize = 16;
 
 /// The exact scan.
 pub(crate) struct Scan {
@@ -70,6 +30,8 @@ pub(crate) struct Scan {
     signs: Vec<u64>,
     values: Vec<i8>,
     scales: Vec<f32>,
+    /// The rows that have a vector.
+    there: Bits,
     /// The sum of all vectors, in whole numbers, so that the order of additions does not matter.
     sum: Vec<i64>,
     rows: u32,
@@ -88,6 +50,7 @@ impl Scan {
             signs: Vec::new(),
             values: Vec::new(),
             scales: Vec::new(),
+            there: Bits::default(),
             sum: vec![0; dimensions],
             rows: 0,
             arch: Arch::new(),
@@ -103,9 +66,9 @@ impl Scan {
 
     /// Sets a row from the bytes of a [`Coarse`]; false if they are none of this length.
     pub(crate) fn set_bytes(&mut self, doc: Doc, bytes: &[u8]) -> bool {
-        match Coarse::read(bytes, self.dimensions) {
-            Some(vector) => {
-                self.set(doc, &vector);
+        match parts(bytes, self.dimensions) {
+            Some((scale, values)) => {
+                self.put(doc, scale, values.iter().map(|value| value.cast_signed()));
                 true
             }
             None => false,
@@ -126,6 +89,44 @@ impl Scan {
         mean
     }
 
+    /// Puts another behind it: its row 0 becomes row `from`, a multiple of 64 that no row here has reached.
+    pub(crate) fn append(&mut self, from: Doc, other: &Self) {
+        let rows = from as usize;
+        self.reserve(rows + other.scales.len());
+        self.scales.resize(rows, 0.0);
+        self.scales.extend_from_slice(&other.scales);
+        self.signs.resize(rows * self.words, 0);
+        self.signs.extend_from_slice(&other.signs);
+        self.values.resize(rows * self.dimensions, 0);
+        self.values.extend_from_slice(&other.values);
+        self.there.append(from, &other.there);
+        self.sum.iter_mut().zip(&other.sum).for_each(|(sum, other)| *sum += other);
+        self.rows += other.rows;
+    }
+
+    /// Sets a row; the values are as many as there are dimensions.
+    fn put(&mut self, doc: Doc, scale: f32, values: impl Iterator<Item = i8>) {
+        let row = doc as usize;
+        if self.scales.len() <= row {
+            self.scales.resize(row + 1, 0.0);
+            self.signs.resize((row + 1) * self.words, 0);
+            self.values.resize((row + 1) * self.dimensions, 0);
+        }
+        self.count(row, false);
+        let place = self.values.get_mut(row * self.dimensions..(row + 1) * self.dimensions);
+        if let (Some(place), Some(words)) =
+            (place, self.signs.get_mut(row * self.words..(row + 1) * self.words))
+        {
+            place.iter_mut().zip(values).for_each(|(place, value)| *place = value);
+            signs(place, words);
+        }
+        if let Some(place) = self.scales.get_mut(row) {
+            *place = scale;
+        }
+        self.there.set(doc, true);
+        self.count(row, true);
+    }
+
     /// Adds a row to the sum, or takes it out again.
     fn count(&mut self, row: usize, add: bool) {
         let Some(scale) = self.scales.get(row).copied().filter(|scale| *scale > 0.0) else {
@@ -135,9 +136,12 @@ impl Scan {
         let unit = (scale / SUM_UNIT).round() as i32;
         let unit = if add { unit } else { -unit };
         let values = self.values.get(row * self.dimensions..(row + 1) * self.dimensions);
-        for (sum, value) in self.sum.iter_mut().zip(values.unwrap_or_default()) {
-            *sum += i64::from(i32::from(*value) * unit);
-        }
+        let values = values.unwrap_or_default();
+        self.arch.dispatch(|| {
+            for (sum, value) in self.sum.iter_mut().zip(values) {
+                *sum += i64::from(i32::from(*value) * unit);
+            }
+        });
         self.rows = if add { self.rows + 1 } else { self.rows.saturating_sub(1) };
     }
 
@@ -172,62 +176,54 @@ impl Scan {
         (scale > 0.0).then_some((values, scale))
     }
 
-    /// The rows of `among` that have the most signs in common with the query, at least `count` of them.
+    /// The rows of `among` that have the most signs in common with the query: about `count` of them.
     fn nearest_by_sign(&self, query: &Coarse, among: &Bits, count: usize) -> Vec<Doc> {
-        let asked = signs(&query.values, self.words);
-        let mut distances = Vec::new();
-        self.arch.dispatch(Distances {
-            words: self.words,
-            signs: &self.signs,
-            asked: &asked,
-            found: &mut distances,
-        });
-        let mut histogram = vec![0_usize; self.words * 64 + 1];
-        let counted = |doc: usize| self.scales.get(doc).is_some_and(|scale| *scale > 0.0);
-        for (place, block) in distances.chunks(64).enumerate() {
-            let mut word = among.word(place);
-            while word != 0 {
-                let bit = word.trailing_zeros() as usize;
-                word &= word - 1;
-                if let Some(distance) = block.get(bit)
-                    && counted(place * 64 + bit)
-                    && let Some(count) = histogram.get_mut(usize::from(*distance))
-                {
-                    *count += 1;
-                }
-            }
-        }
-        let mut sum = 0;
-        let within = histogram.iter().position(|rows| {
-            sum += rows;
-            sum >= count
-        });
-        let within = within.unwrap_or(histogram.len());
-        let mut found = Vec::with_capacity(sum);
-        for (place, block) in distances.chunks(64).enumerate() {
-            let mut word = among.word(place);
-            while word != 0 {
-                let bit = word.trailing_zeros() as usize;
-                word &= word - 1;
-                let row = place * 64 + bit;
-                if block.get(bit).is_some_and(|distance| usize::from(*distance) <= within)
-                    && counted(row)
-                    && let Ok(doc) = Doc::try_from(row)
-                {
-                    found.push(doc);
-                }
+        let mut asked = vec![0; self.words];
+        signs(&query.values, &mut asked);
+        let mut found = Vec::new();
+        for sampled in [SAMPLED, 1] {
+            let within = self.within(&asked, among, count.div_ceil(sampled), sampled);
+            found.clear();
+            self.distances(&asked, among, 1, within, |doc, _| found.push(doc));
+            // Of a part of the rows that lie together a sample may tell little.
+            if found.len() * 2 >= count {
+                break;
             }
         }
         found
     }
 
-    fn by_value(
+    /// How many signs may differ so that `count` rows of one of so many blocks are within.
+    fn within(&self, asked: &[u64], among: &Bits, count: usize, sampled: usize) -> u16 {
+        let mut histogram = vec![0_usize; self.words * 64 + 1];
+        self.distances(asked, among, sampled, u16::MAX, |_, distance| {
+            if let Some(rows) = histogram.get_mut(usize::from(distance)) {
+                *rows += 1;
+            }
+        });
+        let mut sum = 0;
+        let within = histogram.iter().position(|rows| {
+            sum += rows;
+            sum >= count
+        });
+        within.and_then(|within| u16::try_from(within).ok()).unwrap_or(u16::MAX)
+    }
+
+    /// Tells the rows of `among` in one of so many blocks of 64 of which no more than `within` signs differ, and how
+    /// many do.
+    fn distances(
         &self,
-        query: &Coarse,
-        docs: impl Iterator<Item = Doc>,
-        count: usize,
-    ) -> Vec<(Doc, f32)> {
-        let mut found: Vec<(Doc, f32)> = Vec::new();
+        asked: &[u64],
+        among: &Bits,
+        sampled: usize,
+        within: u16,
+        each: impl FnMut(Doc, u16),
+    ) {
+        self.arch.dispatch(Distances { scan: self, asked, among, sampled, within, each });
+    }
+
+    fn by_value(&self, query: &Coarse, docs: &[Doc], count: usize) -> Vec<(Doc, f32)> {
+        let mut found = Vec::with_capacity(docs.len());
         self.arch.dispatch(Products { scan: self, query, docs, found: &mut found });
         let best_first = |a: &(Doc, f32), b: &(Doc, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
         if found.len() > count && count > 0 {
@@ -241,33 +237,15 @@ impl Scan {
 
 impl VectorIndex for Scan {
     fn set(&mut self, doc: Doc, vector: &Coarse) {
-        if vector.values.len() != self.dimensions {
-            return;
+        if vector.values.len() == self.dimensions {
+            self.put(doc, vector.scale, vector.values.iter().copied());
         }
-        let rows = doc as usize + 1;
-        if self.scales.len() < rows {
-            self.scales.resize(rows, 0.0);
-            self.signs.resize(rows * self.words, 0);
-            self.values.resize(rows * self.dimensions, 0);
-        }
-        let row = doc as usize;
-        self.count(row, false);
-        if let Some(place) = self.values.get_mut(row * self.dimensions..(row + 1) * self.dimensions)
-        {
-            place.copy_from_slice(&vector.values);
-        }
-        if let Some(place) = self.signs.get_mut(row * self.words..(row + 1) * self.words) {
-            place.copy_from_slice(&signs(&vector.values, self.words));
-        }
-        if let Some(place) = self.scales.get_mut(row) {
-            *place = vector.scale;
-        }
-        self.count(row, true);
     }
 
     fn remove(&mut self, doc: Doc) {
         let row = doc as usize;
         self.count(row, false);
+        self.there.set(doc, false);
         if let Some(place) = self.scales.get_mut(row) {
             *place = 0.0;
         }
@@ -286,11 +264,11 @@ impl VectorIndex for Scan {
         }
         let rows = among.count().min(self.scales.len());
         if rows <= ALL_BY_VALUE {
-            return self.by_value(query, among.iter(), count);
+            return self.by_value(query, &among.iter().collect::<Vec<_>>(), count);
         }
         let wanted = (rows / ONE_OF).max(LEAST_BY_VALUE).max(count);
         let nearest = self.nearest_by_sign(query, among, wanted);
-        self.by_value(query, nearest.into_iter(), count)
+        self.by_value(query, &nearest, count)
     }
 
     fn closeness(&self, query: &Coarse, doc: Doc) -> Option<f32> {
@@ -300,32 +278,28 @@ impl VectorIndex for Scan {
     }
 
     fn bytes(&self) -> usize {
-        self.signs.capacity() * 8 + self.values.capacity() + self.scales.capacity() * 4
+        self.signs.capacity() * 8
+            + self.values.capacity()
+            + self.scales.capacity() * 4
+            + self.there.bytes()
     }
 }
 
 /// The signs of values, 64 a word; what a row has too few of is nought.
-fn signs(values: &[i8], words: usize) -> Vec<u64> {
-    let mut signs = vec![0_u64; words];
-    for (chunk, word) in values.chunks(64).zip(&mut signs) {
-        for (place, value) in chunk.iter().enumerate() {
-            *word |= u64::from(*value >= 0) << place;
+fn signs(values: &[i8], words: &mut [u64]) {
+    for (chunk, word) in values.chunks(64).zip(words) {
+        *word = 0;
+        let (eights, rest) = chunk.as_chunks::<8>();
+        for (place, eight) in eights.iter().enumerate() {
+            let bytes = u64::from_le_bytes(eight.map(i8::cast_unsigned));
+            // One bit a byte, set where the value is not negative; the product gathers them in its highest byte.
+            let set = (!bytes >> 7) & 0x0101_0101_0101_0101;
+            *word |= (set.wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * place);
+        }
+        for (place, value) in rest.iter().enumerate() {
+            *word |= u64::from(*value >= 0) << (8 * eights.len() + place);
         }
     }
-    signs
-}
-
-/// About the cosine of two vectors as [`Coarse::to_bytes`] writes them; nought if they are none.
-#[cfg(feature = "hnsw")]
-pub(crate) fn close_bytes(a: &[u8], b: &[u8]) -> f32 {
-    let (Some((one, a)), Some((other, b))) =
-        (a.split_first_chunk::<4>(), b.split_first_chunk::<4>())
-    else {
-        return 0.0;
-    };
-    let products =
-        a.iter().zip(b).map(|(a, b)| i32::from(a.cast_signed()) * i32::from(b.cast_signed()));
-    cosine(products.sum(), f32::from_le_bytes(*one), f32::from_le_bytes(*other))
 }
 
 #[inline(always)]
@@ -333,76 +307,95 @@ fn product(a: &[i8], b: &[i8]) -> i32 {
     a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
 }
 
-#[inline(always)]
-#[expect(clippy::cast_precision_loss, reason = "a cosine needs no more")]
-fn cosine(product: i32, a: f32, b: f32) -> f32 {
-    product as f32 * (a * b)
-}
-
-struct Distances<'a> {
-    words: usize,
-    signs: &'a [u64],
+struct Distances<'a, F> {
+    scan: &'a Scan,
     asked: &'a [u64],
-    found: &'a mut Vec<u16>,
+    among: &'a Bits,
+    sampled: usize,
+    within: u16,
+    each: F,
 }
 
-impl WithSimd for Distances<'_> {
-    type Output = ();
-
+impl<F: FnMut(Doc, u16)> Distances<'_, F> {
+    /// Of each block of 64 rows the distances are worked out together.
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        match self.asked {
-            // So that the loop over the words of the usual lengths is no loop.
-            [a, b, c, d] => {
-                self.found.extend(self.signs.as_chunks::<4>().0.iter().map(|[p, q, r, s]| {
-                    let sum = (a ^ p).count_ones()
-                        + (b ^ q).count_ones()
-                        + (c ^ r).count_ones()
-                        + (d ^ s).count_ones();
-                    sum as u16
-                }));
+    fn blocks(mut self, differing: impl Fn(&[u64]) -> u32) {
+        let (words, signs) = (self.scan.words.max(1), &self.scan.signs);
+        for (place, block) in signs.chunks(64 * words).enumerate().step_by(self.sampled) {
+            let word = self.among.word(place) & self.scan.there.word(place);
+            if word == 0 {
+                continue;
             }
-            [a, b, c, d, e, f] => {
-                self.found.extend(self.signs.as_chunks::<6>().0.iter().map(
-                    |[p, q, r, s, t, u]| {
-                        let sum = (a ^ p).count_ones()
-                            + (b ^ q).count_ones()
-                            + (c ^ r).count_ones()
-                            + (d ^ s).count_ones()
-                            + (e ^ t).count_ones()
-                            + (f ^ u).count_ones();
-                        sum as u16
-                    },
-                ));
+            let mut distances = [0_u16; 64];
+            for (distance, row) in distances.iter_mut().zip(block.chunks_exact(words)) {
+                *distance = differing(row) as u16;
             }
-            asked => {
-                self.found.extend(self.signs.chunks_exact(self.words.max(1)).map(|row| {
-                    let bits = row.iter().zip(asked).map(|(a, b)| (a ^ b).count_ones());
-                    u16::try_from(bits.sum::<u32>()).unwrap_or(u16::MAX)
-                }));
+            for (part, eight) in distances.as_chunks::<8>().0.iter().enumerate() {
+                // Nearly always there is none.
+                if eight.iter().fold(u16::MAX, |least, distance| least.min(*distance)) > self.within
+                {
+                    continue;
+                }
+                for (bit, distance) in eight.iter().enumerate() {
+                    let bit = part * 8 + bit;
+                    if *distance <= self.within
+                        && word >> bit & 1 == 1
+                        && let Ok(doc) = Doc::try_from(place * 64 + bit)
+                    {
+                        (self.each)(doc, *distance);
+                    }
+                }
             }
         }
     }
 }
 
-struct Products<'a, I> {
-    scan: &'a Scan,
-    query: &'a Coarse,
-    docs: I,
-    found: &'a mut Vec<(Doc, f32)>,
-}
-
-impl<I: Iterator<Item = Doc>> WithSimd for Products<'_, I> {
+impl<F: FnMut(Doc, u16)> WithSimd for Distances<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for doc in self.docs {
-            if let Some((values, scale)) = self.scan.row(doc) {
-                self.found.push((
-                    doc,
-                    cosine(product(values, &self.query.values), scale, self.query.scale),
-                ));
+        let asked = self.asked;
+        // Of the usual lengths the number of words is known, so that the loop over them is none.
+        if let Ok(asked) = <&[u64; 4]>::try_from(asked) {
+            self.blocks(|row| row.first_chunk().map_or(0, |row| differing(row, asked)));
+        } else if let Ok(asked) = <&[u64; 6]>::try_from(asked) {
+            self.blocks(|row| row.first_chunk().map_or(0, |row| differing(row, asked)));
+        } else {
+            self.blocks(|row| row.iter().zip(asked).map(|(a, b)| (a ^ b).count_ones()).sum());
+        }
+    }
+}
+
+#[inline(always)]
+fn differing<const N: usize>(a: &[u64; N], b: &[u64; N]) -> u32 {
+    a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum()
+}
+
+struct Products<'a> {
+    scan: &'a Scan,
+    query: &'a Coarse,
+    docs: &'a [Doc],
+    found: &'a mut Vec<(Doc, f32)>,
+}
+
+impl WithSimd for Products<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for docs in self.docs.chunks(AT_ONCE) {
+            // They lie anywhere. A look at each of their cache lines lets the processor wait for all of them at once.
+            let rows = docs.iter().filter_map(|doc| self.scan.row(*doc));
+            let looks = rows.flat_map(|(values, _)| values.iter().step_by(64));
+            std::hint::black_box(looks.map(|value| i32::from(*value)).sum::<i32>());
+            for doc in docs {
+                if let Some((values, scale)) = self.scan.row(*doc) {
+                    self.found.push((
+                        *doc,
+                        cosine(product(values, &self.query.values), scale, self.query.scale),
+                    ));
+                }
             }
         }
     }
@@ -411,6 +404,7 @@ impl<I: Iterator<Item = Doc>> WithSimd for Products<'_, I> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::Rotation;
 
     fn random(seed: &mut u64, dimensions: usize) -> Vec<f32> {
         let mut next = || {
@@ -473,16 +467,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_vector_is_refused() {
-        let rotation = Rotation::new(4);
-        for bad in
-            [vec![0.0; 4], vec![f32::NAN, 1.0, 1.0, 1.0], vec![1.0; 3], vec![f32::INFINITY; 4]]
-        {
-            assert_eq!(Coarse::of(&bad, &rotation), None);
+    fn signs_are_those_of_the_values() {
+        let mut seed = 1;
+        for length in [1, 7, 8, 63, 64, 100] {
+            let values: Vec<i8> =
+                random(&mut seed, length).iter().map(|v| (v * 40.0) as i8).collect();
+            let mut words = vec![u64::MAX; length.div_ceil(64)];
+            signs(&values, &mut words);
+            let bit = |place: usize| words[place / 64] >> (place % 64) & 1 == 1;
+            assert!((0..length).all(|place| bit(place) == (values[place] >= 0)), "{values:?}");
+            assert!((length..words.len() * 64).all(|place| !bit(place)));
         }
-        let good = Coarse::of(&[1.0, 2.0, 3.0, 4.0], &rotation).unwrap();
-        assert_eq!(Coarse::read(&good.to_bytes(), 4).as_ref(), Some(&good));
-        assert_eq!(Coarse::read(&good.to_bytes(), 5), None);
-        assert_eq!(Coarse::read(&[], 4), None);
     }
 }

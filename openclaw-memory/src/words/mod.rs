@@ -52,12 +52,9 @@ impl Terms {
     pub(crate) fn of(text: &str) -> Self {
         let tokens = tokens(text);
         let language = Language::of(&tokens);
-        let mut counts: BTreeMap<Term, u8> = BTreeMap::new();
+        let mut all: Vec<Term> = Vec::with_capacity(2 * tokens.len());
         let mut length = 0_u16;
-        let mut add = |term: Term| {
-            let count = counts.entry(term).or_default();
-            *count = count.saturating_add(1);
-        };
+        let mut add = |term: Term| all.push(term);
         for token in &tokens {
             length = length.saturating_add(1);
             match token {
@@ -68,7 +65,12 @@ impl Terms {
                 }
             }
         }
-        Self { length, counts: counts.into_iter().collect() }
+        all.sort_unstable();
+        let alike = all.chunk_by(|a, b| a == b);
+        let counts = alike.filter_map(|terms| {
+            Some((*terms.first()?, u8::try_from(terms.len()).unwrap_or(u8::MAX)))
+        });
+        Self { length, counts: counts.collect() }
     }
 
     /// As bytes: the length, then each term with five bytes and its count with one.

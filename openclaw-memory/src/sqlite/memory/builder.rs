@@ -104,17 +104,19 @@ impl MemoryBuilder {
             None => None,
         };
         let (path, readers) = (store.path.clone(), self.readers);
+        let registry = Registry::new(path.clone(), self.ready, self.graph_from);
         let readers = blocking(move || Readers::start(&path, readers)).await?;
         let inner = Arc::new(Inner {
             clock: Arc::clone(&store.clock),
             store,
             readers,
-            registry: Arc::new(Registry::new(self.ready, self.graph_from)),
+            registry: Arc::new(registry),
             embedder: self.embedder,
             generation,
             weight: self.weight,
             most_of_source: self.most_of_source,
             news: Arc::new(Notify::new()),
+            told: Arc::default(),
             progress: watch::channel(Progress::Working).0,
             forgetting: Beside::new(),
             extraction: self.extraction,

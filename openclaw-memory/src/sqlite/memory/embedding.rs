@@ -3,9 +3,11 @@
 //! Which rows still need a vector stands in the file, so work that was cut off goes on where it was. Another
 //! embedder is another generation: its vectors replace the others row by row, and a row that has none of
 //! the current one counts by its words alone.
+//!
+//! What is told goes before: while very much is told, vectors wait, up to a bound.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::Ordering},
     time::Duration,
 };
 
@@ -32,6 +34,10 @@ use crate::{
 const TOGETHER: u32 = 64;
 /// Of a longer text, so many bytes are embedded: models read no more.
 const MOST_TEXT: usize = 8_192;
+/// While more is told in such a time, vectors wait, unless so many do.
+const BUSY: u64 = 10;
+const BUSY_IN: Duration = Duration::from_millis(10);
+const MOST_BEHIND: u64 = 50_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -138,7 +144,12 @@ fn keep(tx: &Tx<'_>, generation: i64, all: &[Made]) -> Result<Vec<(i64, Change)>
 /// Embeds what has no vector, whenever there is something, as long as the memory is open.
 pub(super) async fn work(memory: Weak<Inner>) {
     let mut pause = FIRST_PAUSE;
+    let mut way = Way::default();
     loop {
+        if way.is_busy(&memory) {
+            tokio::time::sleep(BUSY_IN).await;
+            continue;
+        }
         let Some(inner) = memory.upgrade().filter(|inner| !inner.is_closed()) else { return };
         let news = Arc::clone(&inner.news);
         // First: news that come while the rows are read must count.
@@ -150,7 +161,10 @@ pub(super) async fn work(memory: Weak<Inner>) {
                 drop(inner);
                 waiting.await;
             }
-            Ok(_) => pause = FIRST_PAUSE,
+            Ok(made) => {
+                pause = FIRST_PAUSE;
+                way.made += made as u64;
+            }
             Err(error) if inner.is_closed() => {
                 tracing::debug!(%error, "the memory was closed");
                 inner.progress.send_replace(Progress::Failing);
@@ -164,6 +178,24 @@ pub(super) async fn work(memory: Weak<Inner>) {
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
+    }
+}
+
+/// When embedding gives way to what is told.
+#[derive(Default)]
+struct Way {
+    /// What was told when it was looked last.
+    told: u64,
+    /// Vectors that were made.
+    made: u64,
+}
+
+impl Way {
+    fn is_busy(&mut self, memory: &Weak<Inner>) -> bool {
+        let Some(inner) = memory.upgrade() else { return false };
+        let told = inner.told.load(Ordering::Relaxed);
+        let news = told - std::mem::replace(&mut self.told, told);
+        news > BUSY && told.saturating_sub(self.made) < MOST_BEHIND
     }
 }
 

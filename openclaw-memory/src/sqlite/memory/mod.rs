@@ -3,6 +3,7 @@
 mod builder;
 mod embedding;
 mod extract;
+mod fill;
 mod forget;
 #[cfg(feature = "hnsw")]
 mod graph;
@@ -17,7 +18,7 @@ mod usage;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use openclaw_core::{
@@ -96,6 +97,8 @@ pub(super) struct Inner {
     most_of_source: Option<u64>,
     /// There is something to embed.
     news: Arc<Notify>,
+    /// How many memories were told since it was opened.
+    told: Arc<AtomicU64>,
     progress: watch::Sender<Progress>,
     forgetting: Beside,
     extraction: Option<Extraction>,
@@ -267,8 +270,10 @@ impl SqliteMemory {
             return Ok(());
         }
         let facts = Self::prepare(facts).await?;
+        let count = facts.len() as u64;
         let scope = scope.clone();
         let (registry, news) = (Arc::clone(&self.0.registry), Arc::clone(&self.0.news));
+        let all_told = Arc::clone(&self.0.told);
         let progress = self.0.embedder.as_ref().map(|_| self.0.progress.clone());
         let extracting = &self.0.extracting;
         let extracting = self
@@ -281,6 +286,7 @@ impl SqliteMemory {
             move |tx| rows::store(tx, &scope, &facts, told),
             move |(scope, changes)| {
                 registry.committed(*scope, std::mem::take(changes));
+                all_told.fetch_add(count, Ordering::Relaxed);
                 if let Some(progress) = progress {
                     progress.send_replace(Progress::Working);
                     news.notify_one();

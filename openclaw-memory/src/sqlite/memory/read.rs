@@ -46,12 +46,12 @@ pub(super) fn fact(conn: &Connection, id: i64) -> Result<Option<Fact>> {
 pub(super) fn list(conn: &Connection, scope: i64, page: &Page) -> Result<Vec<Fact>> {
     // Anything is above no text at all.
     let sql = format!(
-        "SELECT {FACT} FROM memories INDEXED BY memories_current
+        "SELECT {FACT} FROM memories INDEXED BY memories_versions
          WHERE scope = ?1 AND superseded_by IS NULL AND (?2 IS NULL OR name > ?2)
          ORDER BY name LIMIT ?3"
     );
     let after = format!(
-        "SELECT {FACT} FROM memories INDEXED BY memories_current
+        "SELECT {FACT} FROM memories INDEXED BY memories_versions
          WHERE scope = ?1 AND superseded_by IS NULL AND name > ?2 ORDER BY name LIMIT ?3"
     );
     let sql = if page.after.is_some() { after } else { sql };

@@ -10,7 +10,7 @@ use openclaw_core::{
 };
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::{read, rows, shelf::Shelf};
+use super::{DEFAULT_WEIGHT, read, rows, shelf::Shelf};
 use crate::{
     index::{Bits, Coarse, Doc, VectorIndex as _},
     sqlite::error::failed,
@@ -149,13 +149,16 @@ impl Asked {
         let whole = shelf.scratch.whole();
         let evidence = if whole > 0.0 { most / whole } else { 0.0 };
         let sure = ((evidence - KEPT_FROM) / (KEPT_ALL_FROM - KEPT_FROM)).clamp(0.0, 1.0);
+        // Who gives meaning more than the usual weight wants less of it.
+        let weight = self.meaning.as_ref().map_or(0.0, |meaning| meaning.weight);
+        let words = ((1.0 - weight) / (1.0 - DEFAULT_WEIGHT)).min(1.0);
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             clippy::cast_precision_loss,
             reason = "at most the limit"
         )]
-        let kept = (self.query.limit as f32 * KEPT * sure).round() as usize;
+        let kept = (self.query.limit as f32 * KEPT * sure * words).round() as usize;
         let best: Vec<Doc> = by_words.iter().take(kept).map(|(doc, _)| *doc).collect();
         let mut end = self.query.limit.min(hits.len());
         for doc in best.iter().rev() {

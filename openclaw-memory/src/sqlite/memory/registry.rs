@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -16,19 +17,20 @@ use openclaw_core::{Result, memory::Scope};
 use rusqlite::Connection;
 
 use super::{
-    rows::{self, doc, docs_from_bytes, ids},
-    shelf::{Change, Filling, Flags, Generation, Put, Row, Shelf},
+    fill::fill,
+    rows,
+    shelf::{Change, Generation, Shelf},
 };
-use crate::{
-    sqlite::error::{failed, unreadable},
-    words::Terms,
-};
+#[cfg(feature = "hnsw")]
+use crate::index::Doc;
 
 /// Changes that wait for a search at most; beyond them the index is filled anew when it is needed.
 const MOST_WAITING: usize = 100_000;
 
 #[derive(Default)]
 pub(super) struct Registry {
+    /// The file, for what is read beside.
+    path: PathBuf,
     scopes: Mutex<HashMap<Scope, i64>>,
     slots: Mutex<HashMap<i64, Arc<Slot>>>,
     clock: AtomicU64,
@@ -61,9 +63,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Registry {
-    pub(super) fn new(most_rows: usize, graph_from: usize) -> Self {
+    pub(super) fn new(path: PathBuf, most_rows: usize, graph_from: usize) -> Self {
         let _ = graph_from;
         Self {
+            path,
             most_rows: AtomicUsize::new(most_rows),
             #[cfg(feature = "hnsw")]
             graph_from,
@@ -118,7 +121,7 @@ impl Registry {
             let mut waiting = lock(&slot.waiting);
             (std::mem::take(&mut waiting.changes), std::mem::take(&mut waiting.overrun))
         };
-        let fill = || fill(conn, scope, generation);
+        let fill = || fill(conn, &self.path, scope, generation);
         let filled = match &mut *shelf {
             Some(shelf) if !overrun => {
                 changes.into_iter().for_each(|change| shelf.apply(change));
@@ -197,9 +200,9 @@ impl Registry {
     pub(super) fn missing_in_graph(
         &self,
         scope: i64,
-        from: crate::index::Doc,
+        from: Doc,
         most: usize,
-    ) -> Option<(Arc<crate::index::Graph>, Vec<crate::index::Doc>)> {
+    ) -> Option<(Arc<crate::index::Graph>, Vec<Doc>)> {
         let slot = lock(&self.slots).get(&scope).map(Arc::clone)?;
         let shelf = lock(&slot.shelf);
         let vectors = &shelf.as_ref()?.vectors;
@@ -232,63 +235,4 @@ impl Registry {
             None => (rows, bytes),
         })
     }
-}
-
-/// Reads the index of a scope.
-fn fill(conn: &Connection, scope: i64, generation: Option<&Generation>) -> Result<Shelf> {
-    let (from, to) = ids(scope);
-    let last: i64 = conn
-        .prepare_cached("SELECT coalesce(max(id), ?1) FROM memory_index WHERE id BETWEEN ?1 AND ?2")
-        .and_then(|mut statement| statement.query_row([from, to], |row| row.get(0)))
-        .map_err(failed)?;
-    let dimensions = generation.map_or(0, |generation| generation.rotation.dimensions());
-    let mut filling = Filling::new(doc(last) as usize, dimensions);
-    let mut statement = conn
-        .prepare_cached(
-            "SELECT id, flags, at, begins, ends, session, drawn_from, terms, generation, coarse
-             FROM memory_index WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
-        )
-        .map_err(failed)?;
-    let mut found = statement.query([from, to]).map_err(failed)?;
-    let mut damaged = 0_u64;
-    while let Some(row) = found.next().map_err(failed)? {
-        let doc = doc(row.get(0).map_err(failed)?);
-        let terms = row.get_ref(7).map_err(failed)?.as_blob();
-        let terms = terms.map_err(|e| unreadable("list of terms", e))?;
-        let length = Terms::read(terms, |term, count| filling.posting(doc, term, count));
-        // Damage of what is derived costs what is derived.
-        let length = length.unwrap_or_else(|| {
-            damaged += 1;
-            0
-        });
-        let drawn_from = row.get_ref(6).map_err(failed)?.as_blob_or_null().unwrap_or_default();
-        filling.row(&Put {
-            doc,
-            row: Row {
-                at: row.get(2).map_err(failed)?,
-                begins: row.get(3).map_err(failed)?,
-                ends: row.get(4).map_err(failed)?,
-            },
-            flags: Flags(row.get(1).map_err(failed)?),
-            session: row.get(5).map_err(failed)?,
-            drawn_from: drawn_from.map(docs_from_bytes).unwrap_or_default(),
-            length,
-            terms: Arc::from([]),
-        });
-        let Some(generation) = generation else { continue };
-        if row.get::<_, i64>(8).map_err(failed)? == generation.id
-            && let Ok(Some(coarse)) = row.get_ref(9).map_err(failed)?.as_blob_or_null()
-            && !filling.vector(doc, coarse)
-        {
-            damaged += 1;
-        }
-    }
-    if damaged > 0 {
-        tracing::error!(
-            scope,
-            damaged,
-            "memories cannot be found as they should: what was derived of them is damaged; repair the memory"
-        );
-    }
-    Ok(filling.done())
 }

@@ -9,7 +9,7 @@ use openclaw_core::{
 use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params};
 
 use super::{
-    shelf::{Change, Flags, Put, Row, kind_number},
+    shelf::{Change, Filled, Flags, Put, Row, kind_number},
     usage::{count_source, sources, uncount},
 };
 use crate::{
@@ -383,11 +383,7 @@ fn insert(
 
 fn put(doc: Doc, new: &Prepared, flags: Flags, row: Row, drawn_from: Vec<Doc>) -> Change {
     Change::Put(Put {
-        doc,
-        row,
-        flags,
-        session: new.session,
-        drawn_from,
+        row: Filled { doc, row, flags, session: new.session, drawn_from },
         length: new.length,
         terms: Arc::clone(&new.counts),
     })

@@ -11,6 +11,7 @@ use openclaw_core::{
     time::Timestamp,
 };
 
+use super::fill::Part;
 use crate::{
     index::{Bits, Coarse, Doc, Lexical, Loading, Rotation, Scratch, VectorIndex as _, Vectors},
     words::Term,
@@ -106,13 +107,19 @@ pub(super) enum Change {
 
 #[derive(Clone, Debug)]
 pub(super) struct Put {
+    pub(super) row: Filled,
+    pub(super) length: u16,
+    pub(super) terms: Arc<[(Term, u8)]>,
+}
+
+/// What an index has of a row beside its words and its vector.
+#[derive(Clone, Debug)]
+pub(super) struct Filled {
     pub(super) doc: Doc,
     pub(super) row: Row,
     pub(super) flags: Flags,
     pub(super) session: i64,
     pub(super) drawn_from: Vec<Doc>,
-    pub(super) length: u16,
-    pub(super) terms: Arc<[(Term, u8)]>,
 }
 
 /// When a row was said and is true, in milliseconds.
@@ -148,48 +155,33 @@ pub(super) struct Shelf {
     pub(super) noted: Vec<f32>,
 }
 
-/// A shelf that is being filled from what is stored.
-pub(super) struct Filling {
-    shelf: Shelf,
-    loading: Loading,
-}
-
-impl Filling {
-    /// For rows with numbers up to `last`.
-    pub(super) fn new(last: usize, dimensions: usize) -> Self {
-        let mut shelf = Shelf::new(dimensions);
-        shelf.rows.reserve_exact(last + 1);
-        shelf.flags.reserve_exact(last + 1);
-        shelf.beside.reserve_exact(last + 1);
-        if dimensions > 0 {
-            shelf.vectors.scan.reserve(last + 1);
-        }
-        Self { shelf, loading: Loading::with_capacity(last + 1) }
-    }
-
-    /// Adds a row; its terms are handed over by [`posting`](Self::posting).
-    pub(super) fn row(&mut self, put: &Put) {
-        self.shelf.note(put);
-        self.loading.row(put.doc, put.length);
-    }
-
-    pub(super) fn posting(&mut self, doc: Doc, term: Term, count: u8) {
-        self.loading.posting(doc, term, count);
-    }
-
-    /// Adds a vector; false if it is none.
-    pub(super) fn vector(&mut self, doc: Doc, bytes: &[u8]) -> bool {
-        self.shelf.vectors.scan.set_bytes(doc, bytes)
-    }
-
-    pub(super) fn done(mut self) -> Shelf {
-        self.shelf.lexical = Lexical::load(self.loading);
-        self.shelf
-    }
-}
-
 impl Shelf {
-    fn new(dimensions: usize) -> Self {
+    /// Of what was read, the parts in their order.
+    pub(super) fn filled(parts: impl IntoIterator<Item = Part>) -> Self {
+        let mut shelf = Self::new();
+        let mut words = None::<Loading>;
+        for part in parts {
+            let rows = part.rows.last().map_or(0, |last| last.doc as usize + 1);
+            shelf.rows.reserve_exact(rows.saturating_sub(shelf.rows.len()));
+            shelf.flags.reserve_exact(rows.saturating_sub(shelf.flags.len()));
+            shelf.beside.reserve_exact(rows.saturating_sub(shelf.beside.len()));
+            part.rows.into_iter().for_each(|row| shelf.note(row));
+            match &mut words {
+                Some(words) => {
+                    words.append(part.words);
+                    shelf.vectors.scan.append(part.from, &part.vectors);
+                }
+                None => {
+                    words = Some(part.words);
+                    shelf.vectors.scan = part.vectors;
+                }
+            }
+        }
+        shelf.lexical = Lexical::load(words.unwrap_or_default());
+        shelf
+    }
+
+    fn new() -> Self {
         Self {
             rows: Vec::new(),
             flags: Vec::new(),
@@ -200,7 +192,7 @@ impl Shelf {
             bounded: BTreeSet::new(),
             drawn_from: HashMap::new(),
             lexical: Lexical::default(),
-            vectors: Vectors::new(dimensions),
+            vectors: Vectors::new(0),
             #[cfg(feature = "hnsw")]
             changed: true,
             scratch: Scratch::default(),
@@ -209,7 +201,7 @@ impl Shelf {
     }
 
     /// Takes note of all of a row but its words.
-    fn note(&mut self, put: &Put) {
+    fn note(&mut self, put: Filled) {
         let place = put.doc as usize;
         if self.rows.len() <= place {
             self.rows.resize(place + 1, Row::default());
@@ -224,13 +216,13 @@ impl Shelf {
         self.current.set(put.doc, !put.flags.is_superseded());
         if put.flags.is_bounded() {
             self.bounded.insert(put.doc);
-        } else {
+        } else if !is_new {
             self.bounded.remove(&put.doc);
         }
-        if put.drawn_from.is_empty() {
+        if !put.drawn_from.is_empty() {
+            self.drawn_from.insert(put.doc, put.drawn_from);
+        } else if !is_new {
             self.drawn_from.remove(&put.doc);
-        } else {
-            self.drawn_from.insert(put.doc, put.drawn_from.clone());
         }
         if put.session != 0 && is_new {
             let before = self.ends_of_sessions.insert(put.session, put.doc);
@@ -251,9 +243,9 @@ impl Shelf {
             self.changed = true;
         }
         match change {
-            Change::Put(put) => {
-                self.note(&put);
-                self.lexical.add(put.doc, put.length, &put.terms);
+            Change::Put(Put { row, length, terms }) => {
+                self.lexical.add(row.doc, length, &terms);
+                self.note(row);
             }
             Change::Superseded { doc, ends } => {
                 if let Some(row) = self.rows.get_mut(doc as usize) {
@@ -399,6 +391,7 @@ impl Shelf {
             + self.there.bytes()
             + self.current.bytes()
             + self.lexical.bytes()
+            + self.scratch.bytes()
             + self.noted.capacity() * 4
             + self.vectors.bytes()
     }

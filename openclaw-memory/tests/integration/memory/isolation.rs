@@ -79,7 +79,7 @@ async fn nothing_of_one_scope_is_seen_in_another_and_labels_hold() {
 async fn a_large_scope_takes_nothing_from_a_small_one() {
     let (_folder, _store, memory) = fresh().await;
     let (large, small) = (Scope::agent("large"), Scope::agent("small"));
-    for batch in 0..20 {
+    for batch in 0..100 {
         let facts = (0..1_000)
             .map(|n| fact(format!("{batch}-{n}"), "the key is under the blue pot", i64::from(n)));
         memory.remember(&large, facts.collect()).await.unwrap();
