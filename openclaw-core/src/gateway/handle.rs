@@ -182,6 +182,7 @@ impl Handle {
     ///
     /// # Errors
     /// The store failed, or the gateway shuts down.
+    #[cfg(feature = "server")]
     pub(crate) async fn compact(&self, session: &SessionKey) -> Result<String> {
         self.tell(session, "/compact").await
     }
