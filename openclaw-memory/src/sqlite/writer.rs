@@ -1,9 +1,10 @@
 //! The one thread that writes: it drains its queue into one transaction.
 //!
-//! What waits while a transaction is made durable is the next transaction. So one call costs one
-//! `fdatasync`, a thousand at once share one, and there is no timer. Calls hardly ever fail: if one
-//! does, all of the transaction is undone and done again, each call with a savepoint, so that the one
-//! that fails is undone alone. Callers hear of it after the commit.
+//! What waits while a transaction is made durable is the next transaction, and what comes while that one is
+//! worked on joins it. So one call costs one flush, a thousand at once share one, and there is no timer: waiting for
+//! those that may come was tried and costs as much as it saves. Calls hardly ever fail: if one does, all of the
+//! transaction is undone and done again, each call with a savepoint, so that the one that fails is undone alone.
+//! Callers hear of it after the commit.
 
 use std::{
     collections::VecDeque,
@@ -26,12 +27,15 @@ use tokio::sync::oneshot;
 
 use super::{
     error::{closed, failed},
+    memory::tallies::{self, Tallies},
     open::{self, Opened},
     sessions,
 };
 
 /// Most calls of one transaction; the rest is the next one.
 const MOST_CALLS: usize = 4_096;
+/// With so many calls nothing joins a transaction any more: the flush is the least of what they take.
+const MOST_JOINED: usize = 256;
 /// After how many pages in the log a checkpoint is made beside the writer. Closing makes one of what is
 /// left, and whoever opens the file next waits for that.
 const CHECKPOINT_PAGES: i32 = 1_000;
@@ -114,13 +118,14 @@ pub(super) struct Counters {
 pub(super) struct Tx<'a> {
     pub(super) conn: &'a Connection,
     pub(super) counters: &'a mut Counters,
+    pub(super) tallies: &'a mut Tallies,
     pub(super) leases: &'a Mutex<LeaseTable>,
     pub(super) now: Timestamp,
 }
 
-impl Tx<'_> {
+impl<'a> Tx<'a> {
     /// A statement, compiled once.
-    pub(super) fn prepare(&self, sql: &str) -> Result<CachedStatement<'_>> {
+    pub(super) fn prepare(&self, sql: &str) -> Result<CachedStatement<'a>> {
         self.conn.prepare_cached(sql).map_err(failed)
     }
 
@@ -139,13 +144,16 @@ impl Tx<'_> {
     fn alone(&mut self, call: &mut dyn Call) -> Result<()> {
         let before = *self.counters;
         self.execute("SAVEPOINT call", [])?;
-        let kept = call.run(self);
+        let kept = call.run(self).map(|()| tallies::settle(self));
         // SQLite undoes the whole transaction on some errors; then there is no savepoint either.
         if self.conn.is_autocommit() {
             return Err(all_undone());
         }
-        if let Err(Failed) = kept {
+        if let Ok(settled) = kept {
+            settled?;
+        } else {
             *self.counters = before;
+            self.tallies.clear();
             self.execute("ROLLBACK TO call", [])?;
         }
         self.execute("RELEASE call", []).map(|_| ())
@@ -173,6 +181,44 @@ pub(super) async fn write_then<T: Send + 'static>(
     answered.await.unwrap_or_else(|_| Err(closed()))
 }
 
+/// What the writer has to do.
+struct Queue<'a> {
+    jobs: &'a Receiver<Job>,
+    calls: VecDeque<Box<dyn Call>>,
+    stopped: Option<oneshot::Sender<()>>,
+}
+
+impl Queue<'_> {
+    /// Waits for a call; false if there will be none.
+    fn wait(&mut self) -> bool {
+        if self.stopped.is_none()
+            && let Ok(job) = self.jobs.recv()
+        {
+            self.put(job);
+        }
+        !self.calls.is_empty()
+    }
+
+    /// Takes what is there, up to so many calls; false if nothing was.
+    fn draw(&mut self, most: usize) -> bool {
+        let before = self.calls.len();
+        while self.stopped.is_none()
+            && self.calls.len() < most
+            && let Ok(job) = self.jobs.try_recv()
+        {
+            self.put(job);
+        }
+        self.calls.len() > before
+    }
+
+    fn put(&mut self, job: Job) {
+        match job {
+            Job::Call(call) => self.calls.push_back(call),
+            Job::Stop(answer) => self.stopped = Some(answer),
+        }
+    }
+}
+
 /// Held while a checkpoint is made. SQLite does not wait for one that another connection makes: asked
 /// for a second one it does nothing.
 pub(super) type Checkpointing = Arc<Mutex<()>>;
@@ -180,6 +226,7 @@ pub(super) type Checkpointing = Arc<Mutex<()>>;
 pub(super) struct Writer {
     opened: Opened,
     counters: Counters,
+    tallies: Tallies,
     leases: Arc<Mutex<LeaseTable>>,
     clock: Arc<dyn Clock>,
     checkpoints: SyncSender<()>,
@@ -210,6 +257,7 @@ impl Writer {
         Ok(Self {
             opened,
             counters,
+            tallies: Tallies::default(),
             leases,
             clock,
             checkpoints,
@@ -221,43 +269,31 @@ impl Writer {
 
     /// Works until it is told to stop or all handles are gone; then leaves the database closed.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
-        let mut calls = VecDeque::new();
-        let mut stopped = None;
-        while stopped.is_none() {
-            match jobs.recv() {
-                Ok(Job::Call(call)) => calls.push_back(call),
-                Ok(Job::Stop(answer)) => stopped = Some(answer),
-                Err(_) => break,
-            }
-            while stopped.is_none() && calls.len() < MOST_CALLS {
-                match jobs.try_recv() {
-                    Ok(Job::Call(call)) => calls.push_back(call),
-                    Ok(Job::Stop(answer)) => stopped = Some(answer),
-                    Err(_) => break,
-                }
-            }
-            while !calls.is_empty() {
-                self.transact(&mut calls);
+        let mut queue = Queue { jobs, calls: VecDeque::new(), stopped: None };
+        while queue.wait() {
+            queue.draw(MOST_CALLS);
+            while !queue.calls.is_empty() {
+                self.transact(&mut queue);
                 self.mind_the_log();
             }
         }
         self.close();
-        if let Some(answer) = stopped {
+        if let Some(answer) = queue.stopped {
             let _ = answer.send(());
         }
     }
 
-    /// Does `calls` in one transaction and answers them. If SQLite undoes all of it at one of them,
+    /// Does all calls in one transaction and answers them. If SQLite undoes all of it at one of them,
     /// those after it are left for the next transaction.
-    fn transact(&mut self, calls: &mut VecDeque<Box<dyn Call>>) {
-        let mut done = Vec::with_capacity(calls.len());
-        let mut commit = self.transaction(|writer| writer.together(calls));
+    fn transact(&mut self, queue: &mut Queue<'_>) {
+        let mut done = Vec::with_capacity(queue.calls.len());
+        let mut commit = self.transaction(|writer| writer.together(queue));
         match commit {
-            Ok(true) => done.extend(calls.drain(..)),
+            Ok(true) => done.extend(queue.calls.drain(..)),
             Ok(false) => {
-                commit = self.transaction(|writer| writer.one_by_one(calls, &mut done));
+                commit = self.transaction(|writer| writer.one_by_one(&mut queue.calls, &mut done));
             }
-            Err(_) => done.extend(calls.drain(..)),
+            Err(_) => done.extend(queue.calls.drain(..)),
         }
         if std::mem::take(&mut self.counters.erased) {
             self.counters.in_log = !self.empty_the_log();
@@ -282,6 +318,7 @@ impl Writer {
         });
         if !matches!(result, Ok(true)) {
             self.counters = before;
+            self.tallies.clear();
             if !self.opened.conn.is_autocommit() {
                 // If this fails too, the next BEGIN says so.
                 let _ = self.step("ROLLBACK");
@@ -290,9 +327,20 @@ impl Writer {
         result
     }
 
-    /// Does all calls, up to one that fails: then false.
-    fn together(&mut self, calls: &mut VecDeque<Box<dyn Call>>) -> Result<bool> {
-        Ok(calls.iter_mut().all(|call| call.run(&mut self.tx()).is_ok()))
+    /// Does all calls, and those that come meanwhile; false if one fails.
+    fn together(&mut self, queue: &mut Queue<'_>) -> Result<bool> {
+        let mut done = 0;
+        loop {
+            while let Some(call) = queue.calls.get_mut(done) {
+                if call.run(&mut self.tx()).is_err() {
+                    return Ok(false);
+                }
+                done += 1;
+            }
+            if !queue.draw(MOST_JOINED) {
+                return Ok(tallies::settle(&mut self.tx()).is_ok());
+            }
+        }
     }
 
     /// Does all calls, each so that it leaves nothing behind if it fails, and moves them to `done`.
@@ -311,7 +359,13 @@ impl Writer {
 
     fn tx(&mut self) -> Tx<'_> {
         let now = self.clock.now();
-        Tx { conn: &self.opened.conn, counters: &mut self.counters, leases: &self.leases, now }
+        Tx {
+            conn: &self.opened.conn,
+            counters: &mut self.counters,
+            tallies: &mut self.tallies,
+            leases: &self.leases,
+            now,
+        }
     }
 
     fn step(&self, sql: &str) -> Result<()> {

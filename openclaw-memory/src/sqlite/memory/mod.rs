@@ -13,8 +13,8 @@ mod registry;
 mod repair;
 mod rows;
 mod shelf;
+pub(super) mod tallies;
 mod transfer;
-mod usage;
 
 use std::sync::{
     Arc,

@@ -74,6 +74,8 @@ impl Asked {
         scope: i64,
         shelf: &mut Shelf,
     ) -> Result<Vec<Recalled>> {
+        // One look at the file for all that is read: each would lock it anew.
+        let _look = conn.unchecked_transaction().map_err(failed)?;
         let among = shelf.among(&self.query, self.now);
         let wanted = (self.query.limit * CANDIDATES_EACH).max(LEAST_CANDIDATES);
         let by_words = {

@@ -3,7 +3,7 @@
 use openclaw_core::Result;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Inner, read, rows, usage};
+use super::{Inner, read, rows, tallies};
 use crate::{
     sqlite::{
         error::failed,
@@ -61,6 +61,8 @@ pub(super) async fn repair(inner: &Inner) -> Result<u64> {
         ] {
             count += tx.execute(sql, [])? as u64;
         }
+        tallies::settle(tx)?;
+        tx.tallies.clear();
         tx.execute("DELETE FROM memory_usage", [])?;
         recount(tx)?;
         set_version(tx)?;
@@ -128,7 +130,7 @@ fn recount(tx: &Tx<'_>) -> Result<()> {
         tx.execute(
             "INSERT INTO memory_usage (scope, source, rows, bytes) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (scope, source) DO UPDATE SET rows = rows + ?3, bytes = bytes + ?4",
-            params![scope, usage::sources(&label)?, rows, bytes],
+            params![scope, tallies::sources(&label)?, rows, bytes],
         )?;
     }
     Ok(())

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params};
 
 use super::{
     shelf::{Change, Filled, Flags, Put, Row, kind_number},
-    usage::{count_source, sources, uncount},
+    tallies::{self, count_source, sources, uncount},
 };
 use crate::{
     index::Doc,
@@ -119,37 +119,22 @@ pub(super) struct Told {
 
 /// Stores facts; the scope's id and what changed for its index.
 pub(super) fn store(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     scope: &Scope,
     facts: &[Prepared],
     terms: Told,
 ) -> Result<(i64, Vec<Change>)> {
-    let (scope_id, mut last) = match find_scope(tx.conn, scope)? {
-        Some(found) => found,
-        None => {
-            tx.execute(
-                "INSERT INTO memory_scopes (agent, part) VALUES (?1, ?2)",
-                [scope.agent.as_str(), &scope.part],
-            )?;
-            (tx.conn.last_insert_rowid(), 0)
-        }
-    };
-    let before = last;
+    let (scope_id, mut last) = tallies::newest(tx, scope)?;
     let mut changes = Vec::with_capacity(facts.len());
     for fact in facts {
         store_one(tx, scope_id, fact, &mut last, terms, &mut changes)?;
     }
-    if last != before {
-        tx.execute(
-            "UPDATE memory_scopes SET last = ?2 WHERE id = ?1",
-            params![scope_id, i64::from(last)],
-        )?;
-    }
+    tallies::set_newest(tx, scope, last);
     Ok((scope_id, changes))
 }
 
 fn store_one(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     scope: i64,
     new: &Prepared,
     last: &mut Doc,
@@ -265,7 +250,7 @@ fn close(tx: &Tx<'_>, version: &Version, by: i64, from: i64) -> Result<Change> {
 }
 
 /// Updates what is said about a row whose text stays.
-fn restate(tx: &Tx<'_>, scope: i64, version: &Version, new: &Prepared) -> Result<Change> {
+fn restate(tx: &mut Tx<'_>, scope: i64, version: &Version, new: &Prepared) -> Result<Change> {
     let fact = &new.fact;
     let begins = fact.begins().0.min(version.begins);
     let flags = new.flags();
@@ -324,7 +309,7 @@ struct Truth {
 }
 
 fn insert(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     scope: i64,
     new: &Prepared,
     number: Doc,

@@ -15,7 +15,7 @@ use crate::{
         error::failed,
         memory::{
             rows::{doc, find_scope, ids},
-            usage::{sources, uncount},
+            tallies::{sources, uncount},
         },
         writer::Tx,
     },
@@ -133,7 +133,7 @@ pub(super) fn again(tx: &mut Tx<'_>, job: i64) -> Result<BTreeMap<i64, Vec<Doc>>
     Ok(gone.into_iter().map(|(scope, (docs, _))| (scope, docs)).collect())
 }
 
-fn delete(tx: &Tx<'_>, scope: i64, rows: &BTreeSet<Doomed>) -> Result<u64> {
+fn delete(tx: &mut Tx<'_>, scope: i64, rows: &BTreeSet<Doomed>) -> Result<u64> {
     let mut usage: BTreeMap<String, (i64, i64)> = BTreeMap::new();
     for row in rows {
         for sql in [
