@@ -1,7 +1,6 @@
 //! Which rows have which words, and how well rows fit by them (BM25).
 //!
-//! Most of it is one block without gaps, a list of rows for each term; what was added since is beside it, and
-//! put into a new block from time to time. Nothing is pruned: adding up all rows of all words of a query
+//! Most of it is blocks without gaps, a list of rows for each term: a few where it was just read, one later. What was added since is beside them, and put into a new block with them from time to time. Nothing is pruned: adding up all rows of all words of a query
 //! takes a fraction of the time in which a disk is asked once.
 
 use std::{
@@ -9,55 +8,20 @@ use std::{
     hash::{BuildHasherDefault, Hasher},
 };
 
-use super::{
-    Bits, Doc,
-    block::{Block, Loading},
-};
+use super::{Best, Bits, Doc, block::Block};
 use crate::words::Term;
 
 /// How soon another occurrence of a word says little more.
 const K1: f32 = 1.2;
 /// How much the length of a text counts.
 const B: f32 = 0.6;
-/// Postings beside the block at which a new block is made, if they are more than an eighth of it.
+/// Postings beside the blocks at which a new block is made, if they are more than an eighth of them.
 const BESIDE: usize = 65_536;
 
 /// Of texts of fewer words what their length counts is worked out once a search.
 const SHORT: usize = 256;
 /// When a query's words have one of so many rows or more, all rows are looked at.
 const ANY_FROM: usize = 16;
-
-/// The best of what is added to it.
-struct Best {
-    count: usize,
-    /// What has no more is not among them.
-    least: f32,
-    found: Vec<(Doc, f32)>,
-}
-
-impl Best {
-    fn add(&mut self, doc: Doc, score: f32) {
-        self.found.push((doc, score));
-        if self.found.len() >= 4 * self.count.max(16) {
-            self.cut();
-            self.least = self.found.last().map_or(0.0, |(_, score)| score.next_down());
-        }
-    }
-
-    fn cut(&mut self) {
-        let best_first = |a: &(Doc, f32), b: &(Doc, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-        if self.found.len() > self.count && self.count > 0 {
-            self.found.select_nth_unstable_by(self.count - 1, best_first);
-            self.found.truncate(self.count);
-        }
-        self.found.sort_unstable_by(best_first);
-    }
-
-    fn sorted(mut self) -> Vec<(Doc, f32)> {
-        self.cut();
-        self.found
-    }
-}
 
 /// Terms are hashes already.
 #[derive(Default)]
@@ -85,7 +49,8 @@ type ByTerm<T> = HashMap<Term, T, BuildHasherDefault<AsItIs>>;
 /// The words of a scope's rows.
 #[derive(Default)]
 pub(crate) struct Lexical {
-    block: Block,
+    /// Each of rows that come behind those of the one before.
+    blocks: Vec<Block>,
     beside: ByTerm<Vec<(Doc, u8)>>,
     beside_count: usize,
     /// Words in each row; nought for one that is not there.
@@ -123,16 +88,14 @@ impl Scratch {
 }
 
 impl Lexical {
-    /// Of rows that were read in the order of their numbers.
-    pub(crate) fn load(mut loading: Loading) -> Self {
-        let mut new = Self::default();
-        let lengths = std::mem::take(&mut loading.lengths);
-        new.lengths.reserve_exact(lengths.last().map_or(0, |(doc, _)| *doc as usize + 1));
+    /// Puts rows behind those that are there.
+    pub(crate) fn append(&mut self, blocks: Vec<Block>, lengths: Vec<(Doc, u16)>) {
+        let rows = lengths.last().map_or(0, |(doc, _)| *doc as usize + 1);
+        self.lengths.reserve_exact(rows.saturating_sub(self.lengths.len()));
         for (doc, length) in lengths {
-            new.there(doc, length);
+            self.there(doc, length);
         }
-        new.block = loading.block();
-        new
+        self.blocks.extend(blocks);
     }
 
     fn there(&mut self, doc: Doc, length: u16) {
@@ -158,7 +121,8 @@ impl Lexical {
             self.beside.entry(*term).or_default().push((doc, *count));
         }
         self.beside_count += terms.len();
-        if self.beside_count > BESIDE.max(self.block.docs.len() / 8) {
+        let in_blocks: usize = self.blocks.iter().map(|block| block.docs.len()).sum();
+        if self.beside_count > BESIDE.max(in_blocks / 8) {
             self.compact();
         }
     }
@@ -177,16 +141,19 @@ impl Lexical {
 
     /// Makes one block of all, without what was removed.
     pub(crate) fn compact(&mut self) {
-        let beside = std::mem::take(&mut self.beside);
+        let mut beside = std::mem::take(&mut self.beside);
         self.beside_count = 0;
-        let block = std::mem::take(&mut self.block);
-        let mut added: Vec<(Term, Vec<(Doc, u8)>)> = beside.into_iter().collect();
-        added.sort_unstable_by_key(|(term, _)| *term);
+        let blocks = std::mem::take(&mut self.blocks);
+        let mut terms: Vec<Term> = beside.keys().copied().collect();
+        terms.extend(blocks.iter().flat_map(|block| &block.terms));
+        terms.sort_unstable();
+        terms.dedup();
         let mut new = Block::default();
-        let mut added = added.into_iter().peekable();
-        let mut push = |term: Term, rows: &mut dyn Iterator<Item = (Doc, u8)>| {
+        for term in terms {
             let before = new.docs.len();
-            for (doc, count) in rows.filter(|(doc, _)| self.there.has(*doc)) {
+            let rows = blocks.iter().flat_map(|block| block.rows(term));
+            let added = beside.remove(&term).into_iter().flatten();
+            for (doc, count) in rows.chain(added).filter(|(doc, _)| self.there.has(*doc)) {
                 new.docs.push(doc);
                 new.counts.push(count);
             }
@@ -194,21 +161,11 @@ impl Lexical {
                 new.terms.push(term);
                 new.begins.push(u32::try_from(before).unwrap_or(u32::MAX));
             }
-        };
-        for term in &block.terms {
-            while let Some((other, rows)) = added.next_if(|(other, _)| other < term) {
-                push(other, &mut rows.into_iter());
-            }
-            let rows = added.next_if(|(other, _)| other == term).map(|(_, rows)| rows);
-            push(*term, &mut block.rows(*term).chain(rows.into_iter().flatten()));
-        }
-        for (other, rows) in added {
-            push(other, &mut rows.into_iter());
         }
         new.begins.push(u32::try_from(new.docs.len()).unwrap_or(u32::MAX));
         new.docs.shrink_to_fit();
         new.counts.shrink_to_fit();
-        self.block = new;
+        self.blocks = vec![new];
     }
 
     /// How many rows there are.
@@ -227,7 +184,7 @@ impl Lexical {
         self.score(query, scratch);
         let scores = &scratch.scores;
         let score = |doc: Doc| scores.get(doc as usize).copied().unwrap_or_default();
-        let mut best = Best { count, least: 0.0, found: Vec::new() };
+        let mut best = Best::above(0.0, count);
         if scratch.any {
             for (place, scores) in scores.chunks(64).enumerate() {
                 let mut word = among.word(place) & self.there.word(place);
@@ -236,7 +193,6 @@ impl Lexical {
                     let bit = word.trailing_zeros() as usize;
                     word &= word - 1;
                     if let Some(score) = scores.get(bit)
-                        && *score > best.least
                         && let Ok(doc) = Doc::try_from(from + bit)
                     {
                         best.add(doc, *score);
@@ -245,7 +201,7 @@ impl Lexical {
             }
         } else {
             for doc in &scratch.touched {
-                if among.has(*doc) && self.there.has(*doc) && score(*doc) > best.least {
+                if among.has(*doc) && self.there.has(*doc) {
                     best.add(*doc, score(*doc));
                 }
             }
@@ -275,7 +231,8 @@ impl Lexical {
             norms.get(length).copied().unwrap_or_else(|| norm(length))
         };
         let beside = |term: Term| self.beside.get(&term).map(Vec::as_slice).unwrap_or_default();
-        let having = |term: Term| self.block.of(term).0.len() + beside(term).len();
+        let in_blocks = |term: Term| self.blocks.iter().map(move |block| block.of(term).0.len());
+        let having = |term: Term| in_blocks(term).sum::<usize>() + beside(term).len();
         // To note which rows are touched takes longer than to look at all, if they are many.
         let sum: usize = query.iter().map(|(term, _)| having(*term)).sum();
         scratch.any = sum > self.lengths.len() / ANY_FROM;
@@ -297,19 +254,23 @@ impl Lexical {
                     *score += rarity * times * (K1 + 1.0) / (times + norm(*length));
                 }
             };
-            self.block.rows(*term).for_each(|(doc, times)| add(doc, times));
+            for block in &self.blocks {
+                block.rows(*term).for_each(|(doc, times)| add(doc, times));
+            }
             beside(*term).iter().for_each(|(doc, times)| add(*doc, *times));
         }
     }
 
     /// How many bytes it takes.
     pub(crate) fn bytes(&self) -> usize {
-        let block = &self.block;
+        let block = |block: &Block| {
+            block.terms.capacity() * 8
+                + block.begins.capacity() * 4
+                + block.docs.capacity() * 4
+                + block.counts.capacity()
+        };
         let beside: usize = self.beside.values().map(|rows| 48 + rows.capacity() * 8).sum();
-        block.terms.capacity() * 8
-            + block.begins.capacity() * 4
-            + block.docs.capacity() * 4
-            + block.counts.capacity()
+        self.blocks.iter().map(block).sum::<usize>()
             + beside
             + self.lengths.capacity() * 2
             + self.there.bytes()
@@ -319,6 +280,7 @@ impl Lexical {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::Loading;
     use crate::words::{self, Terms};
 
     fn index(texts: &[&str]) -> (Lexical, Bits) {
@@ -343,26 +305,28 @@ mod tests {
         index.compact();
         assert_eq!(index.search(&query, &all, 10, &mut scratch), before);
         assert_eq!(before[0].0, 3);
-        let mut loading = Loading::default();
-        for (doc, text) in (0..).zip(texts) {
-            let terms = Terms::of(text);
-            loading.row(doc, terms.length);
-            terms.counts.iter().for_each(|(term, count)| loading.posting(doc, *term, *count));
-        }
-        let mut first = Loading::default();
-        let mut second = Loading::default();
-        for (doc, text) in (0..).zip(texts) {
-            let terms = Terms::of(text);
-            let half = if doc < 2 { &mut first } else { &mut second };
-            half.row(doc, terms.length);
-            terms.counts.iter().for_each(|(term, count)| half.posting(doc, *term, *count));
-        }
-        first.append(second);
-        let joined = Lexical::load(first);
-        assert_eq!(joined.search(&query, &all, 10, &mut scratch), before);
-        let mut loaded = Lexical::load(loading);
-        assert_eq!(loaded.search(&query, &all, 10, &mut scratch), before);
-        for one in [&mut index, &mut loaded] {
+        // Of one part, and of two.
+        let load = |ends: &[Doc]| {
+            let mut loaded = Lexical::default();
+            let mut from = 0;
+            for end in ends {
+                let part = std::mem::replace(&mut from, *end)..*end;
+                let mut loading = Loading::with_capacity(4);
+                for (doc, text) in (0..).zip(texts).filter(|(doc, _)| part.contains(doc)) {
+                    let terms = Terms::of(text);
+                    loading.row(doc);
+                    loading.length(terms.length);
+                    terms.counts.iter().for_each(|(term, n)| loading.posting(*term, *n));
+                }
+                let (blocks, lengths) = loading.blocks();
+                loaded.append(blocks, lengths);
+            }
+            loaded
+        };
+        let (mut one, mut two) = (load(&[4]), load(&[2, 4]));
+        assert_eq!(one.search(&query, &all, 10, &mut scratch), before);
+        assert_eq!(two.search(&query, &all, 10, &mut scratch), before);
+        for one in [&mut index, &mut one, &mut two] {
             one.remove(3);
             let after = one.search(&query, &all, 10, &mut scratch);
             assert_eq!(after.iter().map(|(doc, _)| *doc).collect::<Vec<_>>(), [2, 1, 0]);

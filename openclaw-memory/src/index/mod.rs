@@ -1,17 +1,20 @@
 //! What a search looks at: derived from the rows, held in memory, a scope each.
 
+mod best;
 mod bits;
 mod block;
 mod coarse;
 #[cfg(feature = "hnsw")]
 mod graph;
 mod lexical;
+mod products;
 mod rotate;
 mod scan;
 mod vectors;
 
+use best::Best;
 pub(crate) use bits::Bits;
-pub(crate) use block::Loading;
+pub(crate) use block::{Block, Loading};
 pub(crate) use coarse::Coarse;
 #[cfg(feature = "hnsw")]
 pub(crate) use graph::Graph;

@@ -8,8 +8,9 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::{
-    Bits, Coarse, Doc, VectorIndex,
+    Best, Bits, Coarse, Doc, VectorIndex,
     coarse::{cosine, parts},
+    products::{Products, product, products},
 };
 
 /// Up to so many rows, all are compared by their values.
@@ -19,8 +20,6 @@ const ONE_OF: usize = 48;
 const LEAST_BY_VALUE: usize = 2_048;
 /// How close by sign those are that are compared by value is estimated by one of so many blocks of 64 rows.
 const SAMPLED: usize = 8;
-/// Rows that are fetched from memory at once.
-const AT_ONCE: usize = 16;
 
 /// The exact scan.
 pub(crate) struct Scan {
@@ -169,7 +168,9 @@ impl Scan {
         self.rows as usize
     }
 
-    fn row(&self, doc: Doc) -> Option<(&[i8], f32)> {
+    /// A row's values and their scale.
+    #[inline]
+    pub(super) fn row(&self, doc: Doc) -> Option<(&[i8], f32)> {
         let row = doc as usize;
         let scale = *self.scales.get(row)?;
         let values = self.values.get(row * self.dimensions..(row + 1) * self.dimensions)?;
@@ -223,15 +224,9 @@ impl Scan {
     }
 
     fn by_value(&self, query: &Coarse, docs: &[Doc], count: usize) -> Vec<(Doc, f32)> {
-        let mut found = Vec::with_capacity(docs.len());
-        self.arch.dispatch(Products { scan: self, query, docs, found: &mut found });
-        let best_first = |a: &(Doc, f32), b: &(Doc, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-        if found.len() > count && count > 0 {
-            found.select_nth_unstable_by(count - 1, best_first);
-            found.truncate(count);
-        }
-        found.sort_unstable_by(best_first);
-        found
+        let mut found = Best::new(count);
+        products(self.arch, Products { scan: self, query, docs, found: &mut found });
+        found.sorted()
     }
 }
 
@@ -302,11 +297,6 @@ fn signs(values: &[i8], words: &mut [u64]) {
     }
 }
 
-#[inline(always)]
-fn product(a: &[i8], b: &[i8]) -> i32 {
-    a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
-}
-
 struct Distances<'a, F> {
     scan: &'a Scan,
     asked: &'a [u64],
@@ -370,35 +360,6 @@ impl<F: FnMut(Doc, u16)> WithSimd for Distances<'_, F> {
 #[inline(always)]
 fn differing<const N: usize>(a: &[u64; N], b: &[u64; N]) -> u32 {
     a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum()
-}
-
-struct Products<'a> {
-    scan: &'a Scan,
-    query: &'a Coarse,
-    docs: &'a [Doc],
-    found: &'a mut Vec<(Doc, f32)>,
-}
-
-impl WithSimd for Products<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        for docs in self.docs.chunks(AT_ONCE) {
-            // They lie anywhere. A look at each of their cache lines lets the processor wait for all of them at once.
-            let rows = docs.iter().filter_map(|doc| self.scan.row(*doc));
-            let looks = rows.flat_map(|(values, _)| values.iter().step_by(64));
-            std::hint::black_box(looks.map(|value| i32::from(*value)).sum::<i32>());
-            for doc in docs {
-                if let Some((values, scale)) = self.scan.row(*doc) {
-                    self.found.push((
-                        *doc,
-                        cosine(product(values, &self.query.values), scale, self.query.scale),
-                    ));
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

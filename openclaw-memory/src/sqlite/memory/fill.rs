@@ -10,7 +10,7 @@ use super::{
     shelf::{Filled, Flags, Generation, Row, Shelf},
 };
 use crate::{
-    index::{Doc, Loading, Scan},
+    index::{Block, Doc, Loading, Scan},
     sqlite::{
         error::{failed, unreadable},
         open,
@@ -19,14 +19,16 @@ use crate::{
 };
 
 /// From so many rows on two threads read a half each.
-const MANY: Doc = 5_000;
+const MANY: Doc = 20_000;
 
 /// What is read of rows that lie side by side.
 pub(super) struct Part {
     /// The first number that it may hold, a multiple of 64.
     pub(super) from: Doc,
     pub(super) rows: Vec<Filled>,
-    pub(super) words: Loading,
+    pub(super) words: Vec<Block>,
+    /// How many words each row has.
+    pub(super) lengths: Vec<(Doc, u16)>,
     /// With numbers from nought on.
     pub(super) vectors: Scan,
 }
@@ -70,14 +72,11 @@ fn part(
 ) -> Result<Part> {
     let count = (last - from) as usize + 1;
     let dimensions = generation.map_or(0, |generation| generation.rotation.dimensions());
-    let mut part = Part {
-        from,
-        rows: Vec::with_capacity(count),
-        words: Loading::with_capacity(count),
-        vectors: Scan::new(dimensions),
-    };
+    let mut rows = Vec::with_capacity(count);
+    let mut words = Loading::with_capacity(count);
+    let mut vectors = Scan::new(dimensions);
     if dimensions > 0 {
-        part.vectors.reserve(count);
+        vectors.reserve(count);
     }
     let mut statement = conn
         .prepare_cached(
@@ -91,15 +90,16 @@ fn part(
         let doc = doc(row.get(0).map_err(failed)?);
         let terms = row.get_ref(7).map_err(failed)?.as_blob();
         let terms = terms.map_err(|e| unreadable("list of terms", e))?;
-        let length = Terms::read(terms, |term, count| part.words.posting(doc, term, count));
+        words.row(doc);
+        let length = Terms::read(terms, |term, count| words.posting(term, count));
         // Damage of what is derived costs what is derived.
         let length = length.unwrap_or_else(|| {
             damaged += 1;
             0
         });
-        part.words.row(doc, length);
+        words.length(length);
         let drawn_from = row.get_ref(6).map_err(failed)?.as_blob_or_null().unwrap_or_default();
-        part.rows.push(Filled {
+        rows.push(Filled {
             doc,
             row: Row {
                 at: row.get(2).map_err(failed)?,
@@ -113,7 +113,7 @@ fn part(
         let Some(generation) = generation else { continue };
         if row.get::<_, i64>(8).map_err(failed)? == generation.id
             && let Ok(Some(coarse)) = row.get_ref(9).map_err(failed)?.as_blob_or_null()
-            && !part.vectors.set_bytes(doc - from, coarse)
+            && !vectors.set_bytes(doc - from, coarse)
         {
             damaged += 1;
         }
@@ -125,5 +125,6 @@ fn part(
             "memories cannot be found as they should: what was derived of them is damaged; repair the memory"
         );
     }
-    Ok(part)
+    let (words, lengths) = words.blocks();
+    Ok(Part { from, rows, words, lengths, vectors })
 }

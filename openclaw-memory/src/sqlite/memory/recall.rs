@@ -85,8 +85,8 @@ impl Asked {
         let most = by_words.first().map_or(0.0, |(_, score)| *score);
         let by_meaning = self.by_meaning(conn, scope, shelf, &among, wanted)?;
         let scale = self.scale(shelf, &by_meaning);
-        let closeness: BTreeMap<Doc, f32> = by_meaning.iter().copied().collect();
-        let halves = |shelf: &Shelf, doc: Doc| self.halves(shelf, doc, most, &closeness, scale);
+        let mut closeness = by_meaning.clone();
+        closeness.sort_unstable_by_key(|(doc, _)| *doc);
         let mut candidates = Bits::default();
         for (doc, _) in by_words.iter().chain(&by_meaning) {
             candidates.set(*doc, true);
@@ -98,29 +98,28 @@ impl Asked {
                 }
             }
         }
+        let candidates: Vec<(Doc, (f32, f32))> = candidates
+            .iter()
+            .map(|doc| (doc, self.halves(shelf, doc, most, &closeness, scale)))
+            .collect();
         let mut noted = std::mem::take(&mut shelf.noted);
-        for doc in candidates.iter() {
-            let (words, meaning) = halves(shelf, doc);
-            if noted.len() <= doc as usize {
-                noted.resize(doc as usize + 1, -1.0);
-            }
-            if let Some(place) = noted.get_mut(doc as usize) {
+        let end = candidates.last().map_or(0, |(doc, _)| *doc as usize + 1);
+        noted.resize(noted.len().max(end), -1.0);
+        for (doc, (words, meaning)) in &candidates {
+            if let Some(place) = noted.get_mut(*doc as usize) {
                 *place = words + meaning;
             }
         }
-        let mut hits: BTreeMap<Doc, Hit> = BTreeMap::new();
-        for doc in candidates.iter() {
-            let (words, meaning) = halves(shelf, doc);
-            let context = self.context(shelf, doc, words + meaning, &noted);
+        let hit = |(doc, (words, meaning)): &(Doc, (f32, f32))| {
+            let context = self.context(shelf, *doc, words + meaning, &noted);
             let score = words + meaning + context;
-            if score > 0.0 {
-                let mut why = Explain::default();
-                (why.words, why.meaning, why.context) = (words, meaning, context);
-                hits.insert(doc, Hit { doc, score, why, through: None });
-            }
-        }
-        for doc in candidates.iter() {
-            if let Some(place) = noted.get_mut(doc as usize) {
+            let mut why = Explain::default();
+            (why.words, why.meaning, why.context) = (*words, *meaning, context);
+            (score > 0.0).then_some((*doc, Hit { doc: *doc, score, why, through: None }))
+        };
+        let mut hits: BTreeMap<Doc, Hit> = candidates.iter().filter_map(hit).collect();
+        for (doc, _) in &candidates {
+            if let Some(place) = noted.get_mut(*doc as usize) {
                 *place = -1.0;
             }
         }
@@ -195,12 +194,13 @@ impl Asked {
         shelf: &Shelf,
         doc: Doc,
         most: f32,
-        closeness: &BTreeMap<Doc, f32>,
+        closeness: &[(Doc, f32)],
         (low, high): (f32, f32),
     ) -> (f32, f32) {
         let words = if most > 0.0 { shelf.scratch.score(doc) / most } else { 0.0 };
         let Some(meaning) = &self.meaning else { return (words, 0.0) };
-        let close = closeness.get(&doc).copied();
+        let place = closeness.binary_search_by_key(&doc, |(doc, _)| *doc).ok();
+        let close = place.and_then(|place| closeness.get(place)).map(|(_, close)| *close);
         let close = close.or_else(|| shelf.vectors.closeness(&meaning.coarse, doc));
         // A row that has no vector yet counts by its words alone.
         let close = close.map_or(words, |close| ((close - low) / (high - low)).clamp(0.0, 1.0));

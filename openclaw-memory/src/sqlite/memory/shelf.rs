@@ -13,7 +13,7 @@ use openclaw_core::{
 
 use super::fill::Part;
 use crate::{
-    index::{Bits, Coarse, Doc, Lexical, Loading, Rotation, Scratch, VectorIndex as _, Vectors},
+    index::{Bits, Coarse, Doc, Lexical, Rotation, Scratch, VectorIndex as _, Vectors},
     words::Term,
 };
 
@@ -159,25 +159,19 @@ impl Shelf {
     /// Of what was read, the parts in their order.
     pub(super) fn filled(parts: impl IntoIterator<Item = Part>) -> Self {
         let mut shelf = Self::new();
-        let mut words = None::<Loading>;
-        for part in parts {
+        for (place, part) in parts.into_iter().enumerate() {
             let rows = part.rows.last().map_or(0, |last| last.doc as usize + 1);
             shelf.rows.reserve_exact(rows.saturating_sub(shelf.rows.len()));
             shelf.flags.reserve_exact(rows.saturating_sub(shelf.flags.len()));
             shelf.beside.reserve_exact(rows.saturating_sub(shelf.beside.len()));
             part.rows.into_iter().for_each(|row| shelf.note(row));
-            match &mut words {
-                Some(words) => {
-                    words.append(part.words);
-                    shelf.vectors.scan.append(part.from, &part.vectors);
-                }
-                None => {
-                    words = Some(part.words);
-                    shelf.vectors.scan = part.vectors;
-                }
+            shelf.lexical.append(part.words, part.lengths);
+            if place == 0 {
+                shelf.vectors.scan = part.vectors;
+            } else {
+                shelf.vectors.scan.append(part.from, &part.vectors);
             }
         }
-        shelf.lexical = Lexical::load(words.unwrap_or_default());
         shelf
     }
 
