@@ -83,6 +83,7 @@ impl Loading {
         }
     }
 
+    /// Makes a block of what is there.
     fn cut(&mut self) {
         if self.postings.is_empty() {
             return;

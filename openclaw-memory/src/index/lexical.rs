@@ -1,7 +1,8 @@
 //! Which rows have which words, and how well rows fit by them (BM25).
 //!
-//! Most of it is blocks without gaps, a list of rows for each term: a few where it was just read, one later. What was added since is beside them, and put into a new block with them from time to time. Nothing is pruned: adding up all rows of all words of a query
-//! takes a fraction of the time in which a disk is asked once.
+//! Most of it is blocks without gaps, a list of rows for each term: a few where it was just read, one later. What was
+//! added since is beside them, and put into a new block with them from time to time. Nothing is pruned: adding up all
+//! rows of all words of a query takes a fraction of the time in which a disk is asked once.
 
 use std::{
     collections::HashMap,
